@@ -1,0 +1,183 @@
+//! Prints the rate of each tier's kernels beside the rate of its dot product on registers alone, on one
+//! thread.
+//!
+//! Arguments choose tiers by name; without any, all available ones run. Times are the least of several runs.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
+
+use candor_core::arithmetic::{Multiplier, Range};
+use candor_core::kernels::Kernels;
+use candor_core::ops::convolution::Filter;
+use candor_core::ops::max_pool::ClippedWindow;
+use candor_core::ops::record::Window;
+use candor_core::ops::{
+    Add, Convolution, CopyChannels, Depthwise, GroupNorm, Lookup, MaxPool, Multiply, Remap,
+    TransposedConvolution,
+};
+use candor_core::tensor::{Element, Halo, Layout, Rows, RowsMut};
+use candor_cpu::{CpuKernels, Tier};
+use std::time::Instant;
+
+/// Full output range around the middle.
+const RANGE: Range = Range { zero_point: 128, low: 0, high: 255 };
+/// One halo pixel on each side.
+const HALO: Halo = Halo { top: 1, left: 1, bottom: 1, right: 1 };
+
+/// Least seconds of a run, over about a fifth of a second.
+fn seconds(mut run: impl FnMut()) -> f64 {
+    let (begin, mut least) = (Instant::now(), f64::INFINITY);
+    while begin.elapsed().as_secs_f64() < 0.2 {
+        let start = Instant::now();
+        run();
+        least = least.min(start.elapsed().as_secs_f64());
+    }
+    least
+}
+
+/// Constants of a filter with plausible values.
+struct Constants {
+    weights: Vec<i8>,
+    bias: Vec<i32>,
+    multipliers: Vec<Multiplier>,
+}
+
+impl Constants {
+    fn new(products: usize, outputs: usize, phases: usize) -> Self {
+        let padded = outputs.div_ceil(8) * 8;
+        Self {
+            weights: (0..products * padded).map(|i| (i * 31 % 255) as u8 as i8).collect(),
+            bias: vec![0; padded * phases],
+            multipliers: vec![Multiplier::new(1.0e-4); padded],
+        }
+    }
+
+    fn filter(&self) -> Filter<'_> {
+        Filter {
+            weights: &self.weights,
+            bias: &self.bias,
+            weight_sums: &self.bias,
+            multipliers: &self.multipliers,
+            range: RANGE,
+        }
+    }
+}
+
+/// A tensor of arbitrary codes.
+fn codes(layout: Layout) -> Vec<u8> {
+    (0..layout.bytes()).map(|i| (i * 7 % 256) as u8).collect()
+}
+
+/// 10⁹ products per second of a dense convolution of side `size`.
+fn convolution(kernels: &CpuKernels, size: usize, channels: [usize; 2], side: usize, stride: usize) -> f64 {
+    let from = Layout::packed(size, size, channels[0], HALO, Element::Code);
+    let to = Layout::packed(size / stride, size / stride, channels[1], HALO, Element::Code);
+    let products = side * side * channels[0].div_ceil(4) * 4;
+    let constants = Constants::new(products, channels[1], 1);
+    let pads = [usize::from(side == 3); 2];
+    let window = Window { kernel: [side, side], stride: [stride, stride], dilation: [1, 1], pads };
+    let op = Convolution { window, filter: constants.filter() };
+    let (input, mut output) = (codes(from), vec![0; to.bytes()]);
+    let time = seconds(|| {
+        kernels.convolution(&op, Rows { layout: from, data: &input }, RowsMut::whole(to, &mut output));
+    });
+    (to.height * to.width * side * side * channels[0] * channels[1]) as f64 / time / 1.0e9
+}
+
+/// 10⁹ products per second of a 2×2 stride-2 transposed convolution.
+fn transposed(kernels: &CpuKernels, size: usize, channels: [usize; 2]) -> f64 {
+    let from = Layout::packed(size, size, channels[0], HALO, Element::Code);
+    let to = Layout::packed(2 * size, 2 * size, channels[1], HALO, Element::Code);
+    let constants = Constants::new(4 * channels[0], channels[1], 4);
+    let op =
+        TransposedConvolution { kernel: [2, 2], stride: [2, 2], pads: [0, 0], filter: constants.filter() };
+    let (input, mut output) = (codes(from), vec![0; to.bytes()]);
+    let time = seconds(|| {
+        kernels.transposed(&op, Rows { layout: from, data: &input }, RowsMut::whole(to, &mut output));
+    });
+    (to.height * to.width * channels[0] * channels[1]) as f64 / time / 1.0e9
+}
+
+/// Prints 10⁹ output codes per second of the operators that move codes, 32 channels at 256×256.
+fn maps(kernels: &CpuKernels) {
+    let layout = Layout::packed(256, 256, 32, HALO, Element::Code);
+    let half = Layout::packed(128, 128, 32, HALO, Element::Code);
+    let (input, mut output) = (codes(layout), vec![0; layout.bytes()]);
+    let rows = Rows { layout, data: &input };
+    let constants = Constants::new(9 * 4, 32, 1);
+    let multiplier = Multiplier::new(1.0e-4);
+    let mut print = |name: &str, to: Layout, run: &dyn Fn(RowsMut<'_>)| {
+        let time = seconds(|| run(RowsMut::whole(to, &mut output)));
+        print!(" {name} {:.1}", (to.height * to.width * to.channels) as f64 / time / 1.0e9);
+    };
+    let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1] };
+    let op = Depthwise {
+        window,
+        weights: &constants.weights,
+        bias: &constants.bias,
+        weight_sums: &constants.bias,
+        multipliers: &constants.multipliers,
+        range: RANGE,
+    };
+    print("depthwise3x3", layout, &|to| kernels.depthwise(&op, rows, to));
+    let op = Depthwise { window: Window { stride: [2, 2], ..window }, ..op };
+    print("depthwise3x3s2", half, &|to| kernels.depthwise(&op, rows, to));
+    let window = ClippedWindow { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0, 0] };
+    print("max2x2s2", half, &|to| kernels.max_pool(&MaxPool { window }, rows, to));
+    let op = Add { factors: [1 << 22, 1 << 20], constant: -7, multiplier, range: RANGE };
+    print("add", layout, &|to| kernels.add(&op, rows, rows, to));
+    let op = Multiply { zero_points: [3, 5], multiplier, range: RANGE };
+    print("multiply", layout, &|to| kernels.multiply(&op, rows, rows, to));
+    let table: Vec<u8> = (0..=255).rev().collect();
+    let op = Lookup { tables: &table, per_channel: false };
+    print("lookup", layout, &|to| kernels.lookup(&op, rows, to));
+    let map: Vec<u16> = (0..256).map(|at| at / 2).collect();
+    let op = Remap { rows: &map, columns: &map, fill: 0 };
+    print("remap", layout, &|to| kernels.remap(&op, rows, to));
+    let op = CopyChannels { from: 0, to: 0, count: 32, table: None };
+    print("copy", layout, &|to| kernels.copy_channels(&op, rows, to));
+    let op = CopyChannels { from: 1, to: 2, count: 29, table: None };
+    print("copy-shifted", layout, &|to| kernels.copy_channels(&op, rows, to));
+    let op = GroupNorm {
+        group: 1,
+        constants: candor_core::arithmetic::Normalization { epsilon: multiplier, output_steps: multiplier },
+        gamma: &[],
+        beta: &[],
+        range: RANGE,
+    };
+    let affine = [[multiplier; 2]; 32];
+    print("normalise", layout, &|to| kernels.group_norm(&op, &affine, rows, to));
+    let time = seconds(|| kernels.channel_sums(rows, &mut [[0; 2]; 32]));
+    print!(" sums {:.1}", (256.0 * 256.0 * 32.0) / time / 1.0e9);
+    let time = seconds(|| kernels.gram(rows, &mut [0; 528]));
+    println!(" gram {:.1} products", (256.0 * 256.0 * 528.0) / time / 1.0e9);
+}
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    for tier in Tier::available().skip(1) {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == tier.name()) {
+            continue;
+        }
+        let kernels = CpuKernels::new(tier, 1).unwrap();
+        let mut products = 0;
+        let time = seconds(|| products = kernels.roof_products(1_000_000));
+        let roof = products as f64 / time / 1.0e9;
+        println!("{tier}: dot product on registers {roof:.0} GMAC/s; GMAC/s and fraction of it:");
+        let line = |name: &str, rate: f64| println!("  {name:26} {rate:6.0}  {:.2}", rate / roof);
+        for (channels, size) in [(8, 512), (16, 256), (32, 256), (64, 128), (128, 64), (256, 64)] {
+            let name = format!("3x3 {channels}->{channels} at {size}");
+            line(&name, convolution(&kernels, size, [channels, channels], 3, 1));
+        }
+        line("3x3 1->32 at 256", convolution(&kernels, 256, [1, 32], 3, 1));
+        line("3x3 256->256 at 32", convolution(&kernels, 32, [256, 256], 3, 1));
+        line("3x3 512->512 at 16", convolution(&kernels, 16, [512, 512], 3, 1));
+        line("3x3 64->64 at 24", convolution(&kernels, 24, [64, 64], 3, 1));
+        line("3x3 64->64 at 8", convolution(&kernels, 8, [64, 64], 3, 1));
+        line("3x3 s2 64->128 at 128", convolution(&kernels, 128, [64, 128], 3, 2));
+        line("1x1 32->192 at 64", convolution(&kernels, 64, [32, 192], 1, 1));
+        line("1x1 192->32 at 64", convolution(&kernels, 64, [192, 32], 1, 1));
+        line("1x1 32->2 at 256", convolution(&kernels, 256, [32, 2], 1, 1));
+        line("transposed 2x2 64->32 at 64", transposed(&kernels, 64, [64, 32]));
+        print!("  10^9 codes/s:");
+        maps(&kernels);
+    }
+}

@@ -1,0 +1,8 @@
+//! The AArch64 tiers: Advanced SIMD without and with the dot product extension.
+//!
+//! Both multiply signed bytes: codes are centred by flipping their top bit, and sums start with `128·Σw`
+//! more.
+
+pub(crate) mod neon;
+pub(crate) mod neondot;
+mod quad;

@@ -1,0 +1,28 @@
+//! SIMD kernels for every CPU tier and the threads that share them, byte for byte equal to the reference.
+//!
+//! Backends only add speed: whatever the tier and the number of threads, image bytes are those of
+//! [`candor_core::kernels::Reference`].
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+#![allow(clippy::needless_range_loop, reason = "registers in step need indices that are constants once unrolled")]
+
+mod image;
+mod kernels;
+#[cfg(feature = "std")]
+mod pool;
+mod reference;
+mod statistics;
+mod table;
+mod tier;
+
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod arm;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+mod loops;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use kernels::{CpuKernels, THREADS_LIMIT};
+pub use tier::{Tier, TierError};
+
+#[cfg(test)]
+mod tests;

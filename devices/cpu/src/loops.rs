@@ -1,0 +1,14 @@
+//! The loops every tier shares: dense and windowed ones over a vector type, the others plain and
+//! autovectorised.
+
+pub(crate) mod bounds;
+pub(crate) mod channels;
+pub(crate) mod convolution;
+pub(crate) mod dense;
+pub(crate) mod elementwise;
+pub(crate) mod instance;
+pub(crate) mod resample;
+pub(crate) mod roof;
+pub(crate) mod vector;
+pub(crate) mod walk;
+pub(crate) mod window;

@@ -1,0 +1,59 @@
+//! The checks that make raw loads and stores sound: every address a loop forms lies within its slices.
+//!
+//! A checked plan always passes them. Where one fails, the caller falls back to the reference, whose indexing
+//! stops.
+
+use candor_core::ops::convolution::{Filter, OUTPUT_BLOCK};
+use candor_core::ops::record::Window;
+use candor_core::tensor::{BLOCK, Layout, Rows, RowsMut};
+
+/// Greatest extent, halo, kernel, stride or dilation taken; products of a few of them fit 64 bits.
+const EXTENT_LIMIT: usize = 1 << 16;
+/// Greatest row stride taken.
+const STRIDE_LIMIT: u64 = 1 << 36;
+
+/// Whether extents and strides are small enough to multiply and rows do not overlap.
+fn plausible(layout: &Layout) -> bool {
+    let extents = [layout.height, layout.width, layout.channels];
+    let halo = [layout.halo.top, layout.halo.left, layout.halo.bottom, layout.halo.right];
+    usize::BITS == 64
+        && extents.iter().all(|extent| (1..=EXTENT_LIMIT).contains(extent))
+        && halo.iter().all(|extent| *extent <= EXTENT_LIMIT)
+        && layout.row_stride >= layout.row_bytes()
+        && layout.row_stride as u64 <= STRIDE_LIMIT
+}
+
+/// Whether `rows` holds its whole layout.
+pub(crate) fn readable(rows: &Rows<'_>) -> bool {
+    plausible(&rows.layout) && rows.data.len() >= rows.layout.bytes()
+}
+
+/// Whether `rows` holds the image rows it names.
+pub(crate) fn writable(rows: &RowsMut<'_>) -> bool {
+    let layout = &rows.layout;
+    plausible(layout)
+        && (1..=layout.height).contains(&rows.count)
+        && rows.first <= layout.height - rows.count
+        && rows.data.len() >= (rows.count - 1) * layout.row_stride + layout.row_bytes()
+}
+
+/// Whether every tap of every output position up to the last covered row is stored.
+pub(crate) fn window_fits(window: &Window, input: &Layout, output: &RowsMut<'_>) -> bool {
+    let fits = |axis: usize, outputs: usize, halo: usize, stored: usize| {
+        let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
+        let (dilation, pad) = (window.dilation[axis], window.pads[axis]);
+        let small = [kernel, stride, dilation].iter().all(|extent| (1..=EXTENT_LIMIT).contains(extent));
+        small && pad <= halo && (outputs - 1) * stride + (kernel - 1) * dilation + halo - pad < stored
+    };
+    fits(0, output.first + output.count, input.halo.top, input.stored_rows())
+        && fits(1, output.layout.width, input.halo.left, input.stored_width())
+}
+
+/// Whether a filter holds what `taps` taps over `blocks` input blocks and `channels` output channels read.
+pub(crate) fn filter_fits(filter: &Filter<'_>, taps: usize, blocks: usize, channels: usize) -> bool {
+    let outputs = channels.div_ceil(OUTPUT_BLOCK) * OUTPUT_BLOCK;
+    filter.weights.len() >= taps * blocks * BLOCK * outputs
+        && filter.bias.len() >= outputs
+        && filter.weight_sums.len() >= outputs
+        && filter.multipliers.len() >= outputs
+}

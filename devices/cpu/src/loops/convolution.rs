@@ -1,0 +1,182 @@
+//! Dense and transposed convolution as passes of the dense loop nest.
+
+use crate::loops::bounds;
+use crate::loops::dense::{self, Dense};
+use crate::loops::vector::{PIXEL, Vector};
+use crate::loops::walk::Plane;
+use candor_core::ops::transposed::{self, Phase, STRIDE_LIMIT};
+use candor_core::ops::{Convolution, TransposedConvolution, convolution};
+use candor_core::tensor::{Layout, Rows, RowsMut};
+
+/// Dense convolution of any stride and dilation.
+///
+/// # Safety
+/// As [`Vector`].
+#[inline(always)]
+pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+    let (window, filter) = (&op.window, &op.filter);
+    let (from, to) = (input.layout, output.layout);
+    let taps = window.kernel[0] * window.kernel[1];
+    if !bounds::readable(&input)
+        || !bounds::writable(&output)
+        || !bounds::window_fits(window, &from, &output)
+        || !bounds::filter_fits(filter, taps, from.blocks(), to.channels)
+        || !Dense::is_small(taps, from.blocks(), input.data.len())
+    {
+        return convolution::reference(op, input, output);
+    }
+    let first =
+        window.first_row(&from, output.first) * from.row_stride + window.first_column(&from, 0) * PIXEL;
+    let tap_steps = [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL];
+    let reach = reach(window.kernel, tap_steps, &from);
+    let plane = Plane {
+        source: input.data.as_ptr().wrapping_add(first),
+        source_row: window.stride[0] * from.row_stride,
+        source_stride: window.stride[1],
+        target: output.data.as_mut_ptr().wrapping_add(to.offset_in_row(0, 0)),
+        target_row: to.row_stride,
+        target_stride: 1,
+        target_pixel: PIXEL * to.element.bytes(),
+        rows: output.count,
+        columns: to.width,
+        whole_until: Plane::whole_until(input.data, reach, V::LANES, window.stride[1]),
+    };
+    let pass = Dense {
+        plane,
+        taps: window.kernel,
+        tap_steps,
+        blocks: from.blocks(),
+        block_step: from.block_stride(),
+        target_block: to.block_stride(),
+        outputs: to.channels,
+        element: to.element,
+        weights: filter.weights,
+        bias: filter.bias,
+        weight_sums: filter.weight_sums,
+        multipliers: filter.multipliers,
+        range: filter.range,
+    };
+    // SAFETY: the checks above bound every tap, output pixel and constant.
+    unsafe { dense::run::<V>(&pass) }
+}
+
+/// Bytes from the first tap of the first input block to the last tap of the last.
+fn reach(taps: [usize; 2], tap_steps: [usize; 2], from: &Layout) -> usize {
+    let span = |axis: usize| taps[axis].saturating_sub(1) * tap_steps[axis];
+    span(0) + span(1) + (from.blocks() - 1) * from.block_stride()
+}
+
+/// Transposed convolution: one dense pass per output phase, stored to every stride-th column.
+///
+/// # Safety
+/// As [`Vector`].
+#[inline(always)]
+pub(crate) unsafe fn transpose<V: Vector>(
+    op: &TransposedConvolution<'_>,
+    input: Rows<'_>,
+    output: RowsMut<'_>,
+) {
+    if !transposed_fits(op, &input, &output) {
+        return transposed::reference(op, input, output);
+    }
+    let target = output.data.as_mut_ptr();
+    for row in 0..op.stride[0] {
+        for column in 0..op.stride[1] {
+            if let Some(pass) = phase_pass(op, &input, &output, target, [row, column], V::LANES) {
+                // SAFETY: `transposed_fits` bounds every tap, output pixel and constant of every phase.
+                unsafe { dense::run::<V>(&pass) }
+            }
+        }
+    }
+}
+
+/// The pass of one phase over the covered rows; `None` when no output position belongs to it.
+fn phase_pass<'p>(
+    op: &TransposedConvolution<'p>,
+    input: &Rows<'_>,
+    output: &RowsMut<'_>,
+    target: *mut u8,
+    phase: [usize; 2],
+    lanes: usize,
+) -> Option<Dense<'p>> {
+    let (from, to) = (input.layout, output.layout);
+    let [row, column] = phase;
+    let end = output.first + output.count;
+    let skip = (row + op.stride[0] - output.first % op.stride[0]) % op.stride[0];
+    let y = output.first + skip;
+    if y >= end || column >= to.width {
+        return None;
+    }
+    let (rows, columns) = (op.phase(0, row), op.phase(1, column));
+    let (weights, bias, weight_sums) = op.phase_filter(from.blocks(), row, column);
+    // A phase without taps reads nothing; its start may lie outside the tensor, so wrapping arithmetic forms
+    // it.
+    let first_row = from.halo.top.wrapping_add(y / op.stride[0]).wrapping_add_signed(rows.first);
+    let first_column = from.halo.left.wrapping_add_signed(columns.first);
+    let source = first_row.wrapping_mul(from.row_stride).wrapping_add(first_column.wrapping_mul(PIXEL));
+    let pixel = PIXEL * to.element.bytes();
+    let (taps, tap_steps) = ([rows.taps, columns.taps], [from.row_stride, PIXEL]);
+    let reach = reach(taps, tap_steps, &from);
+    let plane = Plane {
+        source: input.data.as_ptr().wrapping_add(source),
+        source_row: from.row_stride,
+        source_stride: 1,
+        target: target.wrapping_add(skip * to.row_stride + to.offset_in_row(0, 0) + column * pixel),
+        target_row: op.stride[0] * to.row_stride,
+        target_stride: op.stride[1],
+        target_pixel: pixel,
+        rows: (end - y).div_ceil(op.stride[0]),
+        columns: (to.width - column).div_ceil(op.stride[1]),
+        whole_until: Plane::whole_until(input.data, reach, lanes, 1),
+    };
+    Some(Dense {
+        plane,
+        taps,
+        tap_steps,
+        blocks: from.blocks(),
+        block_step: from.block_stride(),
+        target_block: to.block_stride(),
+        outputs: to.channels,
+        element: to.element,
+        weights,
+        bias,
+        weight_sums,
+        multipliers: op.filter.multipliers,
+        range: op.filter.range,
+    })
+}
+
+/// Whether every tap of every phase is stored and the filter holds every phase.
+fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
+    let (from, to, filter) = (&input.layout, &output.layout, &op.filter);
+    let small = |extents: [usize; 2], limit| extents.iter().all(|extent| (1..=limit).contains(extent));
+    if !bounds::readable(input)
+        || !bounds::writable(output)
+        || !small(op.stride, STRIDE_LIMIT)
+        || !small(op.kernel, 1 << 8)
+        || op.pads[0] > 1 << 8
+        || op.pads[1] > 1 << 8
+    {
+        return false;
+    }
+    let fits = |axis: usize, extent: usize, halo: usize, stored: usize| {
+        (0..op.stride[axis].min(extent)).all(|remainder| {
+            let phase: Phase = op.phase(axis, remainder);
+            let low = halo as isize + phase.first;
+            let last = ((extent - 1 - remainder) / op.stride[axis]) as isize;
+            phase.taps == 0 || (low >= 0 && low + last + phase.taps as isize <= stored as isize)
+        })
+    };
+    let phases = op.stride[0] * op.stride[1];
+    let outputs = filter.multipliers.len();
+    let products = op.kernel[0] * op.kernel[1] * from.blocks() * PIXEL;
+    outputs % convolution::OUTPUT_BLOCK == 0
+        && outputs >= to.channels
+        && outputs <= 1 << 16
+        && Dense::is_small(op.kernel[0] * op.kernel[1], from.blocks(), input.data.len())
+        && filter.weights.len() >= products * outputs
+        && filter.bias.len() >= phases * outputs
+        && filter.weight_sums.len() >= phases * outputs
+        && fits(0, output.first + output.count, from.halo.top, from.stored_rows())
+        && fits(1, to.width, from.halo.left, from.stored_width())
+}

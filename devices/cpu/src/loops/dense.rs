@@ -1,0 +1,368 @@
+//! The one dense loop nest: a small window of taps over all input channels, eight output channels at a time.
+//!
+//! A tile keeps one accumulator per output channel and register of pixels; each tap loads its pixels once and
+//! broadcasts four weights per output channel. Weights of one output block are reused over a strip of rows
+//! that stays in the second-level cache.
+
+use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector, read, reading, write};
+use crate::loops::walk::{Plane, Site, Walk};
+use candor_core::arithmetic::{Multiplier, Range};
+use candor_core::ops::convolution::OUTPUT_BLOCK;
+use candor_core::ops::record::PRODUCTS_LIMIT;
+use candor_core::tensor::{BLOCK, Element};
+use core::mem::MaybeUninit;
+
+/// Input bytes of a strip of rows whose output blocks are computed one after the other.
+const STRIP_BYTES: usize = 256 << 10;
+/// Most taps times input blocks of a pass; as many as a plan allows.
+const OFFSETS: usize = PRODUCTS_LIMIT / BLOCK;
+/// Bytes of widened weights kept for one output block.
+const WIDENED_BYTES: usize = 64 << 10;
+
+/// A dense convolution, or one phase of a transposed one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dense<'p> {
+    /// Pixels of input block 0 and output block 0.
+    pub plane: Plane,
+    /// Taps (h, w).
+    pub taps: [usize; 2],
+    /// Input bytes between taps (h, w).
+    pub tap_steps: [usize; 2],
+    /// Input channel blocks.
+    pub blocks: usize,
+    /// Input bytes between blocks.
+    pub block_step: usize,
+    /// Output bytes between blocks.
+    pub target_block: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// What is stored.
+    pub element: Element,
+    /// `[O/8][th][C/4][tw][8][4]`.
+    pub weights: &'p [i8],
+    /// `[O/8·8]`.
+    pub bias: &'p [i32],
+    /// `[O/8·8]`.
+    pub weight_sums: &'p [i32],
+    /// `[O/8·8]`.
+    pub multipliers: &'p [Multiplier],
+    /// Output zero point and clamp.
+    pub range: Range,
+}
+
+/// Widened weights of one output block, aligned so that each group can be read as a whole.
+#[repr(align(64))]
+struct Widened([MaybeUninit<i8>; WIDENED_BYTES]);
+
+/// What a tile needs of up to eight output channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Outputs<'a> {
+    /// Input bytes from a site to each tap of each block, in the order of the weights.
+    offsets: &'a [u32],
+    weights: *const i8,
+    /// Bytes from one tap's weights to the next's.
+    weight_step: usize,
+    bias: [i32; OUTPUT_BLOCK],
+    steps: [OutputStep; 2],
+    /// Byte offset of the first output block.
+    target: usize,
+    /// Output blocks to store.
+    blocks: usize,
+}
+
+impl Outputs<'_> {
+    /// The second four channels.
+    fn upper_half(mut self, weight_bytes: usize, target_block: usize) -> Self {
+        self.weights = self.weights.wrapping_add(BLOCK * weight_bytes);
+        self.bias.copy_within(BLOCK.., 0);
+        self.steps[0] = self.steps[1];
+        self.target += target_block;
+        self.blocks -= 1;
+        self
+    }
+}
+
+impl Dense<'_> {
+    /// Whether the taps fit the list of offsets and the farthest one an offset.
+    pub fn is_small(taps: usize, blocks: usize, reach: usize) -> bool {
+        taps * blocks <= OFFSETS && u32::try_from(reach).is_ok()
+    }
+
+    /// Lists the taps: one flat loop over them keeps all sums in registers, nested ones do not.
+    #[inline(always)]
+    fn list_offsets<'a>(&self, list: &'a mut [MaybeUninit<u32>; OFFSETS]) -> &'a [u32] {
+        let mut entries = list.iter_mut();
+        for row in 0..self.taps[0] {
+            for block in 0..self.blocks {
+                let start = row * self.tap_steps[0] + block * self.block_step;
+                for (column, entry) in (0..self.taps[1]).zip(entries.by_ref()) {
+                    entry.write((start + column * self.tap_steps[1]) as u32);
+                }
+            }
+        }
+        let count = OFFSETS - entries.len();
+        // SAFETY: the first `count` entries were written.
+        unsafe { core::slice::from_raw_parts(list.as_ptr().cast(), count) }
+    }
+
+    /// Bias and output step of the output block that starts at channel `first`.
+    #[inline(always)]
+    fn outputs<'a, V: Vector>(&self, first: usize, offsets: &'a [u32]) -> Outputs<'a> {
+        let taps = offsets.len();
+        let mut bias = [0; OUTPUT_BLOCK];
+        for (o, bias) in bias.iter_mut().enumerate() {
+            let centre = if V::CENTRED { self.weight_sums[first + o].wrapping_mul(128) } else { 0 };
+            *bias = self.bias[first + o].wrapping_add(centre);
+        }
+        let step = |half: usize| {
+            let m = &self.multipliers[first + half * BLOCK..][..BLOCK];
+            OutputStep::new([m[0], m[1], m[2], m[3]], self.range)
+        };
+        Outputs {
+            offsets,
+            weights: self.weights[first * taps * BLOCK..].as_ptr(),
+            weight_step: OUTPUT_BLOCK * BLOCK,
+            bias,
+            steps: [step(0), step(1)],
+            target: first / BLOCK * self.target_block,
+            blocks: (self.outputs - first).div_ceil(BLOCK).min(2),
+        }
+    }
+}
+
+/// Runs a dense pass.
+///
+/// # Safety
+/// As [`Vector`]; all taps of all pixels of the plane in all blocks are readable, all its output pixels
+/// writable, and the constants have the lengths [`Dense`] states.
+#[inline(always)]
+pub(crate) unsafe fn run<V: Vector>(pass: &Dense<'_>) {
+    let mut list = [MaybeUninit::uninit(); OFFSETS];
+    let offsets = pass.list_offsets(&mut list);
+    let strip = (STRIP_BYTES / pass.plane.source_row.max(1)).max(1);
+    let mut first_row = 0;
+    while first_row < pass.plane.rows {
+        let rows = strip.min(pass.plane.rows - first_row);
+        let plane = pass.plane.rows(first_row, rows);
+        for first in (0..pass.outputs).step_by(OUTPUT_BLOCK) {
+            // SAFETY: a part of the pass.
+            unsafe { run_outputs::<V>(pass, &plane, pass.outputs::<V>(first, offsets)) }
+        }
+        first_row += rows;
+    }
+}
+
+/// One output block over a strip; widens its weights once where the tier asks for that and they fit.
+#[inline(always)]
+unsafe fn run_outputs<V: Vector>(pass: &Dense<'_>, plane: &Plane, mut outputs: Outputs<'_>) {
+    let groups = outputs.offsets.len() * OUTPUT_BLOCK;
+    if V::WEIGHT_BYTES == BLOCK || groups * V::WEIGHT_BYTES > WIDENED_BYTES {
+        // SAFETY: the caller's contract.
+        return unsafe { sweep::<V::Direct>(pass, plane, outputs) };
+    }
+    let mut widened = Widened([MaybeUninit::uninit(); WIDENED_BYTES]);
+    let target = widened.0.as_mut_ptr().cast::<i8>();
+    // SAFETY: `groups` groups of four weights are readable and fit `widened`, which lives through the sweep
+    // and is written before it is read.
+    unsafe {
+        for group in 0..groups {
+            V::widen_weights(outputs.weights.add(group * BLOCK), target.add(group * V::WEIGHT_BYTES));
+        }
+        outputs.weights = target;
+        outputs.weight_step = OUTPUT_BLOCK * V::WEIGHT_BYTES;
+        sweep::<V>(pass, plane, outputs);
+    }
+}
+
+/// Chooses the tile: as many accumulators as the registers hold beside pixels and weights.
+#[inline(always)]
+unsafe fn sweep<V: Vector>(pass: &Dense<'_>, plane: &Plane, outputs: Outputs<'_>) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if V::REGISTERS == 32 {
+            match (outputs.blocks, V::SITES) {
+                (2, 3) => tiles::<V, 8, 3>(pass, plane, &outputs),
+                (2, _) => tiles::<V, 8, 2>(pass, plane, &outputs),
+                _ => tiles::<V, 4, 4>(pass, plane, &outputs),
+            }
+            return;
+        }
+        let halves = [outputs, outputs.upper_half(V::WEIGHT_BYTES, pass.target_block)];
+        for outputs in &halves[..outputs.blocks] {
+            if V::SITES == 3 {
+                tiles::<V, 4, 3>(pass, plane, outputs);
+            } else {
+                tiles::<V, 4, 2>(pass, plane, outputs);
+            }
+        }
+    }
+}
+
+/// All tiles of `O` output channels and `N` registers, then single registers for what remains.
+#[inline(always)]
+unsafe fn tiles<V: Vector, const O: usize, const N: usize>(
+    pass: &Dense<'_>,
+    plane: &Plane,
+    outputs: &Outputs<'_>,
+) {
+    let mut walk = Walk::new(plane, V::LANES);
+    // SAFETY: the caller's contract.
+    unsafe {
+        while walk.remaining >= N {
+            let (sites, whole) = walk.take::<N>();
+            read_tile::<V, O, N>(pass, &sites, whole, outputs);
+        }
+        while walk.remaining > 0 {
+            let (sites, whole) = walk.take::<1>();
+            read_tile::<V, O, 1>(pass, &sites, whole, outputs);
+        }
+    }
+}
+
+/// Chooses how the tile reads its pixels.
+#[inline(always)]
+unsafe fn read_tile<V: Vector, const O: usize, const N: usize>(
+    pass: &Dense<'_>,
+    sites: &[Site; N],
+    whole: bool,
+    outputs: &Outputs<'_>,
+) {
+    // SAFETY: the caller's contract; where whole registers may be read, FULL and EVEN do.
+    unsafe {
+        if pass.element == Element::Accumulator {
+            // Heads alone: not worth the code of every way to read.
+            return match pass.plane.source_stride {
+                1 => V::dense_tile::<O, N, { reading::PARTIAL }, false>(pass, sites, outputs),
+                _ => V::dense_tile::<O, N, { reading::STRIDED }, false>(pass, sites, outputs),
+            };
+        }
+        match (pass.plane.source_stride, whole) {
+            (1, true) => V::dense_tile::<O, N, { reading::FULL }, true>(pass, sites, outputs),
+            (1, false) => V::dense_tile::<O, N, { reading::PARTIAL }, true>(pass, sites, outputs),
+            (2, true) => V::dense_tile::<O, N, { reading::EVEN }, true>(pass, sites, outputs),
+            _ => V::dense_tile::<O, N, { reading::STRIDED }, true>(pass, sites, outputs),
+        }
+    }
+}
+
+/// One tile: sums over all taps and input blocks, then the output step for `CODES`, or the sums as they are.
+/// The two are compiled apart: beside the code that takes sums out of their registers one by one, the
+/// compiler keeps some of them in memory throughout.
+///
+/// # Safety
+/// As [`run`], for the sites and output channels given; whole registers are readable at all sites if
+/// `READING` says so.
+#[inline(always)]
+pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READING: u8, const CODES: bool>(
+    pass: &Dense<'_>,
+    sites: &[Site; N],
+    outputs: &Outputs<'_>,
+) {
+    let (stride, offsets) = (pass.plane.source_stride, outputs.offsets);
+    // SAFETY: offsets stay within the taps and blocks that the caller promises.
+    unsafe {
+        let mut sums = [[V::start(0); N]; O];
+        for (sums, bias) in sums.iter_mut().zip(&outputs.bias) {
+            for sum in sums {
+                *sum = V::start(*bias);
+            }
+        }
+        let mut weights = outputs.weights;
+        for &offset in offsets {
+            let offset = offset as usize;
+            let first = read::<V, READING>(sites[0].source.add(offset), stride, sites[0].count);
+            let mut codes = [V::codes(first); N];
+            for n in 1..N {
+                let site = &sites[n];
+                codes[n] = V::codes(read::<V, READING>(site.source.add(offset), stride, site.count));
+            }
+            for o in 0..O {
+                let weights = V::weights(weights.add(o * V::WEIGHT_BYTES));
+                for n in 0..N {
+                    sums[o][n] = V::dot(sums[o][n], codes[n], weights);
+                }
+            }
+            weights = weights.add(outputs.weight_step);
+        }
+        store_half::<V, O, N, 0, CODES>(pass, sites, outputs, &sums);
+        if O == OUTPUT_BLOCK && outputs.blocks == 2 {
+            store_half::<V, O, N, 1, CODES>(pass, sites, outputs, &sums);
+        }
+    }
+}
+
+/// Requantizes and stores block `HALF` of every site.
+#[inline(always)]
+unsafe fn store_half<V: Vector, const O: usize, const N: usize, const HALF: usize, const CODES: bool>(
+    pass: &Dense<'_>,
+    sites: &[Site; N],
+    outputs: &Outputs<'_>,
+    sums: &[[V::Sums; N]; O],
+) {
+    // SAFETY: the caller's contract. Spelled out because an index that is not a constant where the loop is
+    // compiled would keep all sums in memory.
+    unsafe {
+        store_site::<V, O, N, HALF, 0, CODES>(pass, sites, outputs, sums);
+        if N > 1 {
+            store_site::<V, O, N, HALF, 1, CODES>(pass, sites, outputs, sums);
+        }
+        if N > 2 {
+            store_site::<V, O, N, HALF, 2, CODES>(pass, sites, outputs, sums);
+        }
+        if N > 3 {
+            store_site::<V, O, N, HALF, 3, CODES>(pass, sites, outputs, sums);
+        }
+    }
+}
+
+/// Requantizes and stores four channels of one site.
+#[inline(always)]
+unsafe fn store_site<
+    V: Vector,
+    const O: usize,
+    const N: usize,
+    const HALF: usize,
+    const SITE: usize,
+    const CODES: bool,
+>(
+    pass: &Dense<'_>,
+    sites: &[Site; N],
+    outputs: &Outputs<'_>,
+    sums: &[[V::Sums; N]; O],
+) {
+    let first = HALF * BLOCK;
+    let channels = [sums[first][SITE], sums[first + 1][SITE], sums[first + 2][SITE], sums[first + 3][SITE]];
+    let (stride, count) = (pass.plane.target_stride, sites[SITE].count);
+    let target = sites[SITE].target.wrapping_add(outputs.target + HALF * pass.target_block);
+    // SAFETY: the caller's contract.
+    unsafe {
+        if CODES {
+            let pixels = V::requantize(channels, &outputs.steps[HALF]);
+            write::<V>(target, pixels, stride, count);
+        } else {
+            store_accumulators::<V>(channels, target, stride, count);
+        }
+    }
+}
+
+/// Stores four channels as little-endian i32 accumulators `[pixel][4]`.
+#[inline(always)]
+unsafe fn store_accumulators<V: Vector>(
+    sums: [V::Sums; BLOCK],
+    target: *mut u8,
+    stride: usize,
+    count: usize,
+) {
+    let mut lanes = [[0; MAX_LANES]; BLOCK];
+    // SAFETY: the caller's contract; an accumulator pixel has four times the bytes of a pixel of codes.
+    unsafe {
+        for (lanes, sums) in lanes.iter_mut().zip(sums) {
+            V::integers(sums, lanes);
+        }
+        for pixel in 0..count {
+            let accumulators = [0, 1, 2, 3].map(|c: usize| lanes[c][pixel].to_le());
+            let target = target.add(pixel * stride * PIXEL * 4);
+            target.cast::<[i32; BLOCK]>().write_unaligned(accumulators);
+        }
+    }
+}

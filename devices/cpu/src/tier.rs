@@ -1,0 +1,127 @@
+//! The ladder of instruction sets: values that can be named, listed and forced.
+
+use core::fmt;
+
+/// An instruction set that kernels are built for, from the slowest to the fastest of each architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tier {
+    /// The specification's plain loops, on any machine.
+    Reference,
+    /// x86-64 with AVX2.
+    Avx2,
+    /// x86-64 with AVX2 and VEX-encoded VNNI.
+    AvxVnni,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512Vnni,
+    /// AArch64 with Advanced SIMD.
+    Neon,
+    /// AArch64 with Advanced SIMD and the dot product extension.
+    NeonDot,
+}
+
+/// Every tier, slowest first.
+const ALL: [Tier; 6] =
+    [Tier::Reference, Tier::Avx2, Tier::AvxVnni, Tier::Avx512Vnni, Tier::Neon, Tier::NeonDot];
+
+/// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+macro_rules! has {
+    ($detect:ident, $($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let has = true $(&& std::arch::$detect!($feature))+;
+        #[cfg(not(feature = "std"))]
+        let has = true $(&& cfg!(target_feature = $feature))+;
+        has
+    }};
+}
+
+impl Tier {
+    /// The name used on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Neon => "neon",
+            Self::NeonDot => "neondot",
+        }
+    }
+
+    /// The tier of that name, present or not.
+    pub fn from_name(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|tier| tier.name() == name)
+    }
+
+    /// Whether this machine can run the tier.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Reference => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => has!(is_x86_feature_detected, "avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => has!(is_x86_feature_detected, "avx2", "avxvnni"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => {
+                has!(is_x86_feature_detected, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
+            }
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => has!(is_aarch64_feature_detected, "neon"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::NeonDot => has!(is_aarch64_feature_detected, "neon", "dotprod"),
+            #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
+            _ => false,
+        }
+    }
+
+    /// The tiers this machine can run, slowest first; never empty.
+    pub fn available() -> impl Iterator<Item = Self> {
+        ALL.into_iter().filter(|tier| tier.is_available())
+    }
+
+    /// The fastest tier this machine can run.
+    pub fn best() -> Self {
+        Self::available().last().unwrap_or(Self::Reference)
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why [`CpuKernels::new`](crate::CpuKernels::new) refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TierError {
+    /// This machine cannot run the tier; the message lists those it can.
+    Unavailable(Tier),
+    /// The number of threads is zero or above the limit of this build.
+    Threads {
+        /// What was asked for.
+        requested: usize,
+        /// Greatest number this build takes.
+        limit: usize,
+    },
+    /// The operating system refused to start a worker thread.
+    #[cfg(feature = "std")]
+    Spawn(std::io::ErrorKind),
+}
+
+impl fmt::Display for TierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(tier) => {
+                write!(f, "this CPU has no {tier} tier; available:")?;
+                Tier::available().try_for_each(|tier| write!(f, " {tier}"))
+            }
+            Self::Threads { requested, limit } => {
+                write!(f, "cannot use {requested} threads; choose 1 to {limit}")
+            }
+            #[cfg(feature = "std")]
+            Self::Spawn(kind) => write!(f, "cannot start a worker thread ({kind}); use fewer threads"),
+        }
+    }
+}
+
+impl core::error::Error for TierError {}

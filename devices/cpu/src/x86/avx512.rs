@@ -1,0 +1,157 @@
+//! The avx512vnni tier: sixteen pixels per register, `vpdpbusd` on codes and broadcast weights.
+
+use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector};
+use core::arch::x86_64::*;
+
+/// 512-bit registers with VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+/// The mask of the first `count` ≤ 16 lanes.
+#[inline(always)]
+const fn first(count: usize) -> u16 {
+    ((1u32 << count) - 1) as u16
+}
+
+/// Lanes 0, 2, 4 …
+const EVEN: u16 = 0x5555;
+
+impl Vector for Avx512 {
+    const LANES: usize = 16;
+    const REGISTERS: usize = 32;
+    const SITES: usize = 3;
+    const CENTRED: bool = false;
+    const WEIGHT_BYTES: usize = 4;
+
+    type Pixels = __m512i;
+    type Codes = __m512i;
+    type Weights = __m512i;
+    type Sums = __m512i;
+    type Direct = Self;
+
+    crate::loops::instance::dense_tile!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni");
+
+    #[inline(always)]
+    unsafe fn load(source: *const u8) -> __m512i {
+        // SAFETY: the caller's contract.
+        unsafe { _mm512_loadu_si512(source.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(source: *const u8, count: usize) -> __m512i {
+        // SAFETY: masked lanes are not accessed.
+        unsafe { _mm512_maskz_loadu_epi32(first(count), source.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_even(source: *const u8) -> __m512i {
+        // SAFETY: the second load starts at pixel 15, so both stay within 31 pixels.
+        unsafe {
+            let low = _mm512_loadu_si512(source.cast());
+            let high = _mm512_loadu_si512(source.add(15 * PIXEL).cast());
+            let lanes = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+            _mm512_permutex2var_epi32(low, lanes, high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store(target: *mut u8, pixels: __m512i) {
+        // SAFETY: the caller's contract.
+        unsafe { _mm512_storeu_si512(target.cast(), pixels) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(target: *mut u8, pixels: __m512i, count: usize) {
+        // SAFETY: masked lanes are not accessed.
+        unsafe { _mm512_mask_storeu_epi32(target.cast(), first(count), pixels) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_even(target: *mut u8, pixels: __m512i, count: usize) {
+        // SAFETY: masked lanes are not accessed; the second half is only addressed when it has pixels.
+        unsafe {
+            let low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(pixels));
+            let high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(pixels));
+            let (head, tail) = (count.min(8), count.saturating_sub(8));
+            _mm512_mask_storeu_epi32(target.cast(), first(2 * head) & EVEN, low);
+            if tail > 0 {
+                let target = target.add(16 * PIXEL);
+                _mm512_mask_storeu_epi32(target.cast(), first(2 * tail) & EVEN, high);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn greater(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe { _mm512_max_epu8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn codes(pixels: __m512i) -> __m512i {
+        pixels
+    }
+
+    #[inline(always)]
+    unsafe fn widen_weights(source: *const i8, target: *mut i8) {
+        // SAFETY: the caller's contract: four bytes each.
+        unsafe { core::ptr::copy_nonoverlapping(source, target, 4) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(source: *const i8) -> __m512i {
+        // SAFETY: four bytes are readable.
+        unsafe { _mm512_set1_epi32(source.cast::<i32>().read_unaligned()) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights_of(word: i32) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe { _mm512_set1_epi32(word) }
+    }
+
+    #[inline(always)]
+    unsafe fn start(bias: i32) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe { _mm512_set1_epi32(bias) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sums: __m512i, codes: __m512i, weights: __m512i) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe { _mm512_dpbusd_epi32(sums, codes, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn integers(sums: __m512i, target: &mut [i32; MAX_LANES]) {
+        // SAFETY: the array holds sixteen entries.
+        unsafe { _mm512_storeu_si512(target.as_mut_ptr().cast(), sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn requantize(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe {
+            let low = _mm512_set1_ps(step.low);
+            let high = _mm512_set1_ps(step.high);
+            let mut steps = [_mm512_setzero_si512(); 4];
+            for c in 0..4 {
+                let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
+                steps[c] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(product, low), high));
+            }
+            let even = _mm512_add_epi32(steps[0], _mm512_slli_epi32::<8>(steps[1]));
+            let odd = _mm512_add_epi32(steps[2], _mm512_slli_epi32::<8>(steps[3]));
+            let all = _mm512_add_epi32(even, _mm512_slli_epi32::<16>(odd));
+            _mm512_add_epi32(all, _mm512_set1_epi32(step.zero_points))
+        }
+    }
+}
+
+/// The roof of this tier; see [`crate::loops::roof`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn roof(rounds: usize) -> u64 {
+    // SAFETY: this function is compiled with the tier's instructions.
+    unsafe { crate::loops::roof::products::<Avx512>(rounds) }
+}
+
+crate::loops::instance::table!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni", Avx512);

@@ -1,0 +1,149 @@
+//! Pixel operations on 256-bit registers that both AVX2 tiers share.
+
+use crate::loops::vector::{OutputStep, PIXEL};
+use core::arch::x86_64::*;
+
+/// Eight set lanes, then eight clear ones: the mask of the first n lanes begins at `8 − n`.
+static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// # Safety
+/// Needs AVX2; `count` ≤ 8.
+#[inline(always)]
+unsafe fn first(count: usize) -> __m256i {
+    // SAFETY: offsets 0..=8 leave eight entries to read.
+    unsafe { _mm256_loadu_si256(MASKS.as_ptr().add(8 - count).cast()) }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::load_first`].
+#[inline(always)]
+pub(super) unsafe fn load_first(source: *const u8, count: usize) -> __m256i {
+    // SAFETY: masked lanes are not accessed.
+    unsafe { _mm256_maskload_epi32(source.cast(), first(count)) }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::load_even`].
+#[inline(always)]
+pub(super) unsafe fn load_even(source: *const u8) -> __m256i {
+    // SAFETY: the second load starts at pixel 7, so both stay within 15 pixels.
+    unsafe {
+        let low = _mm256_castsi256_ps(_mm256_loadu_si256(source.cast()));
+        let high = _mm256_castsi256_ps(_mm256_loadu_si256(source.add(7 * PIXEL).cast()));
+        // Pixels 0 2 | 8 10 in the lower half and 4 6 | 12 14 in the upper.
+        let mixed = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_10_00>(low, high));
+        _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed)
+    }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::store_first`].
+#[inline(always)]
+pub(super) unsafe fn store_first(target: *mut u8, pixels: __m256i, count: usize) {
+    // SAFETY: masked lanes are not accessed.
+    unsafe { _mm256_maskstore_epi32(target.cast(), first(count), pixels) }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::store_even`].
+#[inline(always)]
+pub(super) unsafe fn store_even(target: *mut u8, pixels: __m256i, count: usize) {
+    // SAFETY: masked lanes are not accessed; the second half is only addressed when it has pixels.
+    unsafe {
+        let even = _mm256_set1_epi64x(0xffff_ffff);
+        let low = _mm256_cvtepu32_epi64(_mm256_castsi256_si128(pixels));
+        let high = _mm256_cvtepu32_epi64(_mm256_extracti128_si256::<1>(pixels));
+        let (head, tail) = (count.min(4), count.saturating_sub(4));
+        _mm256_maskstore_epi32(target.cast(), _mm256_and_si256(first(2 * head), even), low);
+        if tail > 0 {
+            let mask = _mm256_and_si256(first(2 * tail), even);
+            _mm256_maskstore_epi32(target.add(8 * PIXEL).cast(), mask, high);
+        }
+    }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::requantize`].
+#[inline(always)]
+pub(super) unsafe fn requantize(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+    // SAFETY: register arithmetic of AVX2.
+    unsafe {
+        let low = _mm256_set1_ps(step.low);
+        let high = _mm256_set1_ps(step.high);
+        let mut steps = [_mm256_setzero_si256(); 4];
+        for c in 0..4 {
+            let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[c]), _mm256_set1_ps(step.multipliers[c]));
+            steps[c] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(product, low), high));
+        }
+        let even = _mm256_add_epi32(steps[0], _mm256_slli_epi32::<8>(steps[1]));
+        let odd = _mm256_add_epi32(steps[2], _mm256_slli_epi32::<8>(steps[3]));
+        let all = _mm256_add_epi32(even, _mm256_slli_epi32::<16>(odd));
+        _mm256_add_epi32(all, _mm256_set1_epi32(step.zero_points))
+    }
+}
+
+/// The methods of [`crate::loops::vector::Vector`] that do not depend on how products are formed.
+macro_rules! ymm_pixels {
+    () => {
+        #[inline(always)]
+        unsafe fn load(source: *const u8) -> __m256i {
+            // SAFETY: the caller's contract.
+            unsafe { _mm256_loadu_si256(source.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_first(source: *const u8, count: usize) -> __m256i {
+            // SAFETY: the caller's contract.
+            unsafe { ymm::load_first(source, count) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_even(source: *const u8) -> __m256i {
+            // SAFETY: the caller's contract.
+            unsafe { ymm::load_even(source) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(target: *mut u8, pixels: __m256i) {
+            // SAFETY: the caller's contract.
+            unsafe { _mm256_storeu_si256(target.cast(), pixels) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_first(target: *mut u8, pixels: __m256i, count: usize) {
+            // SAFETY: the caller's contract.
+            unsafe { ymm::store_first(target, pixels, count) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_even(target: *mut u8, pixels: __m256i, count: usize) {
+            // SAFETY: the caller's contract.
+            unsafe { ymm::store_even(target, pixels, count) }
+        }
+
+        #[inline(always)]
+        unsafe fn greater(a: __m256i, b: __m256i) -> __m256i {
+            // SAFETY: register arithmetic of this tier.
+            unsafe { _mm256_max_epu8(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn start(bias: i32) -> __m256i {
+            // SAFETY: register arithmetic of this tier.
+            unsafe { _mm256_set1_epi32(bias) }
+        }
+
+        #[inline(always)]
+        unsafe fn integers(sums: __m256i, target: &mut [i32; MAX_LANES]) {
+            // SAFETY: the array holds more than eight entries.
+            unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), sums) }
+        }
+
+        #[inline(always)]
+        unsafe fn requantize(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+            // SAFETY: register arithmetic of this tier.
+            unsafe { ymm::requantize(sums, step) }
+        }
+    };
+}
+pub(super) use ymm_pixels;
