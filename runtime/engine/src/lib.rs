@@ -1,0 +1,19 @@
+//! The library a device vendor embeds: packages, sessions, and findings with calibrated confidence.
+#![deny(unsafe_code)]
+
+pub mod buffer;
+pub mod error;
+pub mod frame;
+pub mod geometry;
+mod mapping;
+pub mod ood;
+pub mod package;
+pub mod planner;
+pub mod preprocess;
+pub mod session;
+
+pub use candor_cpu::Tier;
+pub use error::{Error, ErrorKind};
+pub use frame::{FrameView, Samples};
+pub use package::Package;
+pub use session::{CalibrationState, Details, Finding, Session, SessionOptions};

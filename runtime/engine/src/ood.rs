@@ -1,0 +1,160 @@
+//! Out-of-distribution verdict of a frame: three detectors over taps, one joint decision, named reasons.
+
+pub mod features;
+pub mod profile;
+pub mod score;
+
+use crate::error::{Error, ErrorKind};
+use features::Features;
+use profile::Profile;
+use score::{Combined, Normalisation};
+
+/// Why a frame alerted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Its intensity histogram is unlike any seen.
+    Intensity,
+    /// Pooled features of the named plan step are unlike those seen.
+    Features {
+        /// Plan step.
+        step: usize,
+    },
+    /// The spectrum of the tapped layer is unlike any seen.
+    Spectrum,
+    /// The frame's extent is outside half to twice the range seen.
+    Geometry,
+    /// The frame has a single value, or the output has.
+    Collapse,
+}
+
+/// Most reasons one verdict can carry.
+pub const REASON_LIMIT: usize = 5;
+
+/// The verdict on one frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Joint score: the greatest of the detectors' scores, each in units of its own held-out spread.
+    pub score: f64,
+    /// Scores of intensity, features and spectrum.
+    pub scores: [f64; 3],
+    /// Whether the frame alerts.
+    pub alert: bool,
+    reasons: [Option<Reason>; REASON_LIMIT],
+}
+
+impl Verdict {
+    /// Why, in a fixed order; empty without an alert.
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> {
+        self.reasons.into_iter().flatten()
+    }
+
+    fn add(&mut self, reason: Reason) {
+        self.alert = true;
+        if let Some(slot) = self.reasons.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(reason);
+        }
+    }
+}
+
+/// The detectors of a package with their scratch; nothing is allocated per frame.
+#[derive(Debug)]
+pub struct Detector<'p> {
+    profile: Profile<'p>,
+    shares: Vec<f64>,
+    pooled: Vec<f64>,
+    scratch: Vec<f64>,
+    matrix: Vec<f64>,
+    signature: Vec<f64>,
+}
+
+impl<'p> Detector<'p> {
+    /// Buffers for `profile`.
+    pub fn new(profile: Profile<'p>) -> Self {
+        let pooled: usize = profile.layers.iter().map(|layer| layer.mean.len()).sum();
+        let widest = profile.layers.iter().map(|layer| layer.mean.len()).max().unwrap_or(0);
+        let side = profile.spectrum.channels;
+        Self {
+            shares: vec![0.0; profile.intensity.bins],
+            pooled: vec![0.0; pooled],
+            scratch: vec![0.0; widest],
+            matrix: vec![0.0; side * side],
+            signature: vec![0.0; side],
+            profile,
+        }
+    }
+
+    /// The profile.
+    pub const fn profile(&self) -> &Profile<'p> {
+        &self.profile
+    }
+
+    /// Judges a frame of `extent` (rows, columns) by its features.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] when the features were not taken at the profile's taps.
+    ///
+    /// # Exactness
+    /// Sums are integers; scores are f64 in a stated order, so that every IEEE machine gives the same verdict.
+    pub fn judge(&mut self, features: &Features, extent: [usize; 2]) -> Result<Verdict, Error> {
+        let mismatch =
+            |error: score::LengthMismatch| Error::new(ErrorKind::Package, format!("section 'ood': {error}"));
+        let profile = &self.profile;
+        score::normalise(&features.intensities, &mut self.shares).map_err(mismatch)?;
+        features.pooled(&mut self.pooled);
+        score::spectral_signature(
+            features.gram(),
+            Normalisation::MeanLog,
+            &mut self.matrix,
+            &mut self.signature,
+        )
+        .map_err(mismatch)?;
+        let scores = [
+            score::intensity_score(&profile.intensity, &self.shares).map_err(mismatch)?,
+            score::mahalanobis_score(&profile.layers, &self.pooled, &mut self.scratch).map_err(mismatch)?,
+            score::spectrum_score(&profile.spectrum, &self.signature).map_err(mismatch)?,
+        ];
+        let step = self.worst_layer();
+        let profile = &self.profile;
+        let Combined { value, leading } = score::combine(&profile.scales, &scores).map_err(mismatch)?;
+        let mut verdict = Verdict { score: value, scores, alert: false, reasons: [None; REASON_LIMIT] };
+        if value > profile.threshold || value.is_nan() {
+            let own = |index: usize| index == leading || profile.scales[index].alerts(scores[index]);
+            let named = [Reason::Intensity, Reason::Features { step }, Reason::Spectrum];
+            for (index, reason) in named.into_iter().enumerate() {
+                if own(index) {
+                    verdict.add(reason);
+                }
+            }
+        }
+        if !within(extent[0], profile.heights) || !within(extent[1], profile.widths) {
+            verdict.add(Reason::Geometry);
+        }
+        if features.intensities.iter().filter(|&&count| count > 0).count() <= profile.channels {
+            verdict.add(Reason::Collapse);
+        }
+        Ok(verdict)
+    }
+
+    /// The tapped step whose own Mahalanobis distance is greatest.
+    fn worst_layer(&mut self) -> usize {
+        let mut start = 0;
+        let mut worst = (f64::NEG_INFINITY, 0);
+        for (layer, &step) in self.profile.layers.iter().zip(&self.profile.steps) {
+            let own = &self.pooled[start..start + layer.mean.len()];
+            start += own.len();
+            let one = std::slice::from_ref(layer);
+            let distance = score::mahalanobis_score(one, own, &mut self.scratch).unwrap_or(0.0);
+            if distance > worst.0 {
+                worst = (distance, step);
+            }
+        }
+        worst.1
+    }
+}
+
+fn within(extent: usize, seen: [usize; 2]) -> bool {
+    extent * 2 >= seen[0] && extent <= seen[1] * 2
+}
+
+#[cfg(test)]
+mod tests;

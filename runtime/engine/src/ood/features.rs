@@ -1,0 +1,165 @@
+//! What the detectors see of a frame: intensity counts, pooled activations and a Gram matrix, summed in integers while
+//! the frame runs.
+
+use candor_core::interpreter::Observer;
+use candor_core::kernels::Kernels;
+use candor_core::plan::{Plan, PlanError};
+use candor_core::tensor::Rows;
+
+/// Intensity bins per channel.
+pub const BINS: usize = 64;
+/// Greatest number of tapped steps.
+pub const TAP_LIMIT: usize = 16;
+
+/// A step whose output is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// Step index in the plan.
+    pub step: usize,
+    /// Channels of its output.
+    pub channels: usize,
+    /// Zero point of its output.
+    pub zero_point: u8,
+}
+
+/// Sums over one frame (all its tiles).
+#[derive(Debug, Clone)]
+pub struct Features {
+    taps: Vec<Tap>,
+    spectrum: usize,
+    /// Intensity counts, `[channels][64]`.
+    pub intensities: Vec<u32>,
+    sums: Vec<u64>,
+    pixels: Vec<u64>,
+    channel_scratch: Vec<[u64; 2]>,
+    gram_scratch: Vec<u64>,
+    gram: Vec<i64>,
+}
+
+impl Features {
+    /// For outputs of `steps`; the Gram matrix is that of `steps[spectrum]`.
+    ///
+    /// # Errors
+    /// [`PlanError`] when a step does not exist.
+    pub fn new(
+        plan: &Plan<'_>,
+        steps: &[usize],
+        spectrum: usize,
+        channels: usize,
+    ) -> Result<Self, PlanError> {
+        let mut taps = Vec::new();
+        for &step in steps.iter().take(TAP_LIMIT) {
+            let tensor = plan.tensor(plan.step(step)?.output)?;
+            taps.push(Tap { step, channels: tensor.layout.channels, zero_point: tensor.zero_point });
+        }
+        let widest = taps.iter().map(|tap| tap.channels).max().unwrap_or(0);
+        let side = taps.get(spectrum).map_or(0, |tap| tap.channels);
+        Ok(Self {
+            intensities: vec![0; channels * BINS],
+            sums: vec![0; taps.iter().map(|tap| tap.channels).sum()],
+            pixels: vec![0; taps.len()],
+            channel_scratch: vec![[0; 2]; widest],
+            gram_scratch: vec![0; side * (side + 1) / 2],
+            gram: vec![0; side * side],
+            taps,
+            spectrum,
+        })
+    }
+
+    /// The tapped steps.
+    pub fn taps(&self) -> &[Tap] {
+        &self.taps
+    }
+
+    /// Index into [`Features::taps`] of the step whose Gram matrix is kept.
+    pub const fn spectrum(&self) -> usize {
+        self.spectrum
+    }
+
+    /// Forgets the last frame.
+    pub fn clear(&mut self) {
+        self.intensities.fill(0);
+        self.sums.fill(0);
+        self.pixels.fill(0);
+        self.gram.fill(0);
+    }
+
+    /// Counts samples of one channel; `full_scale` is the greatest value a sample can take.
+    pub fn count_intensities(&mut self, channel: usize, samples: impl Iterator<Item = u16>, full_scale: u16) {
+        let counts = &mut self.intensities[channel * BINS..(channel + 1) * BINS];
+        let range = u32::from(full_scale) + 1;
+        for sample in samples {
+            let bin = (u32::from(sample) * BINS as u32 / range).min(BINS as u32 - 1);
+            counts[bin as usize] += 1;
+        }
+    }
+
+    /// Mean code of every channel of every tap, in tap order.
+    pub fn pooled(&self, pooled: &mut [f64]) {
+        let mut start = 0;
+        for (tap, &pixels) in self.taps.iter().zip(&self.pixels) {
+            for (slot, &sum) in pooled[start..].iter_mut().zip(&self.sums[start..start + tap.channels]) {
+                *slot = sum as f64 / pixels.max(1) as f64;
+            }
+            start += tap.channels;
+        }
+    }
+
+    /// Number of pooled values.
+    pub fn pooled_len(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// The Gram matrix `[C][C]` of the spectrum tap, zero point subtracted; symmetric, both triangles filled.
+    pub fn gram(&self) -> &[i64] {
+        &self.gram
+    }
+
+    /// An observer that adds one model run to the sums.
+    pub fn observe<'a, K: Kernels>(&'a mut self, kernels: &'a K) -> TapObserver<'a, K> {
+        TapObserver { features: self, kernels }
+    }
+
+    fn add(&mut self, index: usize, rows: Rows<'_>, kernels: &impl Kernels) {
+        let tap = self.taps[index];
+        let start: usize = self.taps[..index].iter().map(|tap| tap.channels).sum();
+        let sums = &mut self.channel_scratch[..tap.channels];
+        kernels.channel_sums(rows, sums);
+        for (total, [sum, _]) in self.sums[start..].iter_mut().zip(sums.iter()) {
+            *total += sum;
+        }
+        let pixels = (rows.layout.height * rows.layout.width) as u64;
+        self.pixels[index] += pixels;
+        if index != self.spectrum {
+            return;
+        }
+        kernels.gram(rows, &mut self.gram_scratch);
+        let zero = i64::from(tap.zero_point);
+        let mut packed = self.gram_scratch.iter();
+        for i in 0..tap.channels {
+            for j in 0..=i {
+                let raw = packed.next().copied().unwrap_or(0) as i64;
+                let cross = (sums[i][0] + sums[j][0]) as i64;
+                let centred = raw - zero * cross + zero * zero * pixels as i64;
+                self.gram[i * tap.channels + j] += centred;
+                if i != j {
+                    self.gram[j * tap.channels + i] += centred;
+                }
+            }
+        }
+    }
+}
+
+/// Adds tapped outputs to [`Features`] as they are made.
+pub struct TapObserver<'a, K> {
+    features: &'a mut Features,
+    kernels: &'a K,
+}
+
+impl<K: Kernels> Observer for TapObserver<'_, K> {
+    fn after_step(&mut self, step: usize, _: usize, rows: Rows<'_>) {
+        if let Some(index) = self.features.taps.iter().position(|tap| tap.step == step) {
+            self.features.add(index, rows, self.kernels);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The out-of-distribution profile of a package, read in place.
+//!
+//! Section layout: 16 words (format 1, channels, intensity references, taps, spectrum tap, spectrum references, least
+//! and greatest frame height, least and greatest width, alpha as f32 bits, zeros), then a step index per tap padded to
+//! 16 words, then f64: joint threshold; median, spread and threshold of intensity, features and spectrum; intensity
+//! references `[n][64·channels]`; per tap mean, deviation and packed Cholesky factor; spectrum references `[n][C]`.
+
+use super::features::{BINS, TAP_LIMIT};
+use super::score::{IntensityProfile, LayerProfile, ScoreScale, SpectrumProfile};
+use crate::error::{Error, ErrorKind};
+use candor_core::plan::Plan;
+
+/// Words before the floats.
+pub const HEADER_WORDS: usize = 32;
+/// Detectors in score order.
+pub const DETECTORS: [&str; 3] = ["intensity", "features", "spectrum"];
+
+/// A checked view of the section.
+#[derive(Debug, Clone)]
+pub struct Profile<'p> {
+    /// Input channels the intensities were counted over.
+    pub channels: usize,
+    /// Tapped steps.
+    pub steps: Vec<usize>,
+    /// Index of the tap whose spectrum is scored.
+    pub spectrum_tap: usize,
+    /// Heights seen when fitting, least and greatest.
+    pub heights: [usize; 2],
+    /// Widths seen when fitting.
+    pub widths: [usize; 2],
+    /// Stated false-alarm rate per frame.
+    pub alpha: f32,
+    /// A frame alerts above this joint score.
+    pub threshold: f64,
+    /// Scales of the three detectors.
+    pub scales: [ScoreScale; 3],
+    /// Intensity references.
+    pub intensity: IntensityProfile<'p>,
+    /// One per tap.
+    pub layers: Vec<LayerProfile<'p>>,
+    /// Spectrum references.
+    pub spectrum: SpectrumProfile<'p>,
+}
+
+struct Floats<'p>(&'p [f64]);
+
+impl<'p> Floats<'p> {
+    fn take(&mut self, count: usize) -> Option<&'p [f64]> {
+        let (head, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(head)
+    }
+}
+
+impl<'p> Profile<'p> {
+    /// Reads the section against the plan it was fitted on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Package`] naming what does not fit.
+    pub fn parse(section: &'p [u8], plan: &Plan<'_>) -> Result<Self, Error> {
+        Self::read(section, plan)?.ok_or_else(|| {
+            Error::new(ErrorKind::Package, "section 'ood' does not match its plan; fit it again")
+        })
+    }
+
+    fn read(section: &'p [u8], plan: &Plan<'_>) -> Result<Option<Self>, Error> {
+        let Some((header, body)) = section.split_at_checked(HEADER_WORDS * 4) else { return Ok(None) };
+        let (Ok(words), Ok(floats)) =
+            (bytemuck::try_cast_slice::<u8, u32>(header), bytemuck::try_cast_slice::<u8, f64>(body))
+        else {
+            return Ok(None);
+        };
+        let word = |index: usize| words[index] as usize;
+        let (channels, taps, spectrum_tap) = (word(1), word(3), word(4));
+        let limits = channels == 0 || channels > 3 || taps == 0 || taps > TAP_LIMIT || spectrum_tap >= taps;
+        let many = word(2) > 4096 || word(5) > 4096;
+        if word(0) != 1 || limits || many || floats.iter().any(|f| !f.is_finite()) {
+            return Ok(None);
+        }
+        let steps: Vec<usize> = words[16..16 + taps].iter().map(|&step| step as usize).collect();
+        if steps.iter().any(|&step| step >= plan.steps()) {
+            return Ok(None);
+        }
+        let mut counts = Vec::new();
+        for &step in &steps {
+            counts.push(plan.tensor(plan.step(step)?.output)?.layout.channels);
+        }
+        let profile = Self::floats(&mut Floats(floats), words, &counts);
+        Ok(profile.map(|profile| Self { steps, ..profile }))
+    }
+
+    fn floats(floats: &mut Floats<'p>, words: &[u32], counts: &[usize]) -> Option<Self> {
+        let word = |index: usize| words[index] as usize;
+        let threshold = floats.take(1)?[0];
+        let mut scales = [ScoreScale { median: 0.0, spread: 1.0, threshold: 0.0 }; 3];
+        for scale in &mut scales {
+            let values = floats.take(3)?;
+            *scale = ScoreScale { median: values[0], spread: values[1], threshold: values[2] };
+        }
+        let bins = BINS * word(1);
+        let references = floats.take(word(2) * bins)?;
+        let mut layers = Vec::new();
+        for &count in counts {
+            layers.push(LayerProfile {
+                mean: floats.take(count)?,
+                deviation: floats.take(count)?,
+                factor: floats.take(count * (count + 1) / 2)?,
+            });
+        }
+        let side = counts[word(4)];
+        let spectra = floats.take(word(5) * side)?;
+        floats.0.is_empty().then_some(Self {
+            channels: word(1),
+            steps: Vec::new(),
+            spectrum_tap: word(4),
+            heights: [word(6), word(7)],
+            widths: [word(8), word(9)],
+            alpha: f32::from_bits(words[10]),
+            threshold,
+            scales,
+            intensity: IntensityProfile { bins, references },
+            layers,
+            spectrum: SpectrumProfile { channels: side, references: spectra },
+        })
+    }
+}
