@@ -1,0 +1,109 @@
+//! `candor selftest`: the golden vector on this device, first run and again after other frames.
+
+use crate::exit::{Failure, SELF_TEST};
+use crate::input::{RunOptions, hex};
+use candor::{Package, Session};
+use candor_core::digest;
+use candor_core::golden::{self, Golden};
+use candor_core::interpreter::Observer;
+use candor_core::package::{PackageError, Section};
+use candor_core::tensor::Rows;
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Frames run between the two checks.
+const FRAMES_BETWEEN: u32 = 8;
+
+/// Arguments of `selftest`.
+#[derive(Args)]
+pub struct SelftestArguments {
+    /// Package file
+    package: PathBuf,
+    #[command(flatten)]
+    options: RunOptions,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Compares every step with the golden digests.
+struct StepCheck<'g> {
+    golden: Golden<'g>,
+    first_difference: Option<usize>,
+}
+
+impl Observer for StepCheck<'_> {
+    fn after_step(&mut self, step: usize, _: usize, rows: Rows<'_>) {
+        let expected = self.golden.step(step);
+        if self.first_difference.is_none() && expected != Some(digest::short(digest::tensor(rows))) {
+            self.first_difference = Some(step);
+        }
+    }
+}
+
+/// Runs the golden input, other inputs, and the golden input again.
+pub fn selftest(arguments: &SelftestArguments) -> Result<ExitCode, Failure> {
+    let package = Package::open(&arguments.package)?;
+    let mut session = Session::new(&package, &arguments.options.session()?)?;
+    let section = session.package().section(Section::Golden);
+    let section = section.ok_or_else(|| candor::Error::from(PackageError::Missing(Section::Golden)))?;
+    let golden = Golden::parse(section).map_err(candor::Error::from)?;
+    let first = check(&mut session, golden, golden.seed)?;
+    for seed in 0..FRAMES_BETWEEN {
+        let inputs = inputs(&session, golden.seed.wrapping_add(1 + seed))?;
+        let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        session.run_codes(&slices, &mut ())?;
+    }
+    let again = check(&mut session, golden, golden.seed)?;
+    let failure = first.or(again);
+    let frame = if first.is_some() { "first" } else { "tenth" };
+    if arguments.json {
+        let document = json!({
+            "passed": failure.is_none(),
+            "tier": session.tier().name(),
+            "steps": session.plan().steps(),
+            "first_difference": failure.as_ref().map(|(step, op)| json!({ "step": step, "op": op, "frame": frame })),
+            "golden": hex(golden.output),
+        });
+        println!("{document:#}");
+    } else if let Some((step, op)) = &failure {
+        println!(
+            "FAILED: the {frame} frame differs from step {step} ({op}) on, tier {}",
+            session.tier().name()
+        );
+    } else {
+        println!("passed: {} steps, tier {}", session.plan().steps(), session.tier().name());
+    }
+    Ok(if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::from(SELF_TEST) })
+}
+
+fn inputs(session: &Session<'_>, seed: u32) -> Result<Vec<Vec<u8>>, Failure> {
+    let plan = session.plan();
+    let mut inputs = Vec::new();
+    for index in 0..plan.inputs() {
+        let layout = plan.tensor(index).map_err(candor::Error::from)?.layout;
+        let count = layout.height * layout.width * layout.channels;
+        inputs.push((0..count).map(|at| golden::input_code(seed, at, layout.width)).collect());
+    }
+    Ok(inputs)
+}
+
+/// The first step that differs and its operator, or the output digest as step `steps`.
+fn check(
+    session: &mut Session<'_>,
+    golden: Golden<'_>,
+    seed: u32,
+) -> Result<Option<(usize, &'static str)>, Failure> {
+    let inputs = inputs(session, seed)?;
+    let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut steps = StepCheck { golden, first_difference: None };
+    session.run_codes(&slices, &mut steps)?;
+    if let Some(step) = steps.first_difference {
+        let op = session.plan().step(step).map_err(candor::Error::from)?.op.name();
+        return Ok(Some((step, op)));
+    }
+    let output = digest::tensor(session.output()?);
+    Ok((output[..] != *golden.output).then_some((session.plan().steps(), "output")))
+}

@@ -1,0 +1,57 @@
+//! The `candor` binary that ships on a device: run packages over frames and say how far to trust the result.
+
+mod commands;
+mod exit;
+mod input;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "candor", version, about = "Segments frames and says, for every pixel, how far to trust it")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the embedded package on generated frames, inject faults, and write overlays and a report
+    ///
+    /// Example: candor demo --out demo
+    Demo(commands::demo::DemoArguments),
+    /// Print what is inside a package: model, plan, bytes, calibration, OOD profile, digests
+    ///
+    /// Example: candor inspect nuclei.candor
+    Inspect(commands::inspect::InspectArguments),
+    /// Segment files: masks, confidence, overlays and findings
+    ///
+    /// Example: candor run nuclei.candor frames/ --out results
+    Run(commands::run::RunArguments),
+    /// Measure latency, memory and how near the machine's integer roof a package runs
+    ///
+    /// Example: candor bench nuclei.candor --threads 1 --frames 50
+    Bench(commands::bench::BenchArguments),
+    /// Check a package's golden vectors on this device
+    ///
+    /// Example: candor selftest nuclei.candor --tier avx2
+    Selftest(commands::selftest::SelftestArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.verb {
+        Verb::Demo(arguments) => commands::demo::demo(&arguments),
+        Verb::Inspect(arguments) => commands::inspect::inspect(&arguments),
+        Verb::Run(arguments) => commands::run::run(&arguments),
+        Verb::Bench(arguments) => commands::bench::bench(&arguments),
+        Verb::Selftest(arguments) => commands::selftest::selftest(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("candor: {failure}");
+            failure.code()
+        }
+    }
+}
