@@ -1,0 +1,12 @@
+//! Off-device work: ONNX import, quantization, calibration fitting, packing, evaluation, training.
+pub mod build;
+pub mod calibrate;
+pub mod dataset;
+pub mod detect;
+pub mod execute;
+pub mod lower;
+pub mod metrics;
+pub mod network;
+pub mod onnx;
+pub mod pack;
+pub mod quantize;

@@ -1,0 +1,39 @@
+//! The `candor-lab` binary: everything that happens off the device.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "candor-lab", version, about = "Imports, quantizes, calibrates, packs, trains and evaluates segmenters")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List every operator of an ONNX model: how it runs, its work and bytes, and all problems at once
+    ///
+    /// Example: candor-lab check model.onnx
+    Check(commands::check::CheckArguments),
+    /// Make a package from an ONNX model: quantize, calibrate, fit OOD detection, add golden vectors
+    ///
+    /// Example: candor-lab pack model.onnx --images images --masks masks -o model.candor
+    Pack(commands::pack::PackArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().verb {
+        Verb::Check(arguments) => commands::check::check(&arguments),
+        Verb::Pack(arguments) => commands::pack::pack(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("candor-lab: {failure}");
+            failure.code()
+        }
+    }
+}
