@@ -107,7 +107,7 @@ readme_verbs() {
   while read -r program verb; do
     echo "$program $verb"
     cargo run --locked --quiet --bin "$program" -- "$verb" --help >/dev/null
-  done < <(awk '/^```/ { fenced = !fenced } fenced' README.md |
+  done < <(awk '/^```/ { fenced = !fenced } fenced' README.md | sed 's/#.*//' |
     grep -oE '\bcandor(-lab)?( --)? [a-z]+' | sed 's/ -- / /' | sort -u)
 }
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Fuzzes each reader for so many seconds (default 600), beginning from real files: tests/fuzz/run.sh [SECONDS]
-# Needs a nightly toolchain and cargo-fuzz: cargo install --locked cargo-fuzz
+# Needs a nightly toolchain, cargo-fuzz (cargo install --locked cargo-fuzz) and what tests/setup.sh installs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 seconds=${1:-600}
 data=${CANDOR_DATA:-../shared/data}
+python=${CANDOR_PYTHON:-target/venv/bin/python}
 corpus=tests/fuzz/corpus
+seeds=tests/fuzz/target/seeds
 
 # fuzz TARGET BYTES_MAX SEEDS...: SEEDS are files or folders that the corpus begins with.
 fuzz() {
@@ -24,5 +26,10 @@ fuzz() {
 }
 
 cp Cargo.lock tests/fuzz/Cargo.lock
-fuzz package_reader 65536 models/packages
-fuzz onnx_import 65536 "$data/onnx-node"
+# The package reader begins with small packages that hold every common operator.
+"$python" tests/fuzz/seeds.py "$seeds"
+for model in "$seeds"/*.onnx; do
+  cargo run --locked --release --bin candor-lab -- pack "$model" -o "${model%.onnx}.candor"
+done
+fuzz package_reader 32768 "$seeds"/*.candor
+fuzz onnx_import 65536 "$seeds"/*.onnx "$data/onnx-node"

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-SIZE = 16
+SIZE = 8
 
 
 class QuantizedNetwork:

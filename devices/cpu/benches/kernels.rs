@@ -1,5 +1,4 @@
-//! Prints the rate of each tier's kernels beside the rate of its dot product on registers alone, on one
-//! thread.
+//! Prints the rate of each tier's kernels on one thread beside that of its dot product on registers alone.
 //!
 //! Arguments choose tiers by name; without any, all available ones run. Times are the least of several runs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]

@@ -3,7 +3,7 @@
 //! Backends only add speed: whatever the tier and the number of threads, image bytes are those of
 //! [`candor_core::kernels::Reference`].
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
-#![allow(clippy::needless_range_loop, reason = "registers in step need indices that are constants once unrolled")]
+#![allow(clippy::needless_range_loop, reason = "register indices must unroll to constants")]
 
 mod image;
 mod kernels;

@@ -1,5 +1,4 @@
-//! The loops every tier shares: dense and windowed ones over a vector type, the others plain and
-//! autovectorised.
+//! The loops every tier shares: dense and windowed ones over a vector type, the others autovectorised.
 
 pub(crate) mod bounds;
 pub(crate) mod channels;

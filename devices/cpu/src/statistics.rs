@@ -1,5 +1,4 @@
-//! Exact integer moments over the image: channel sums and the Gram matrix, one channel block (pair) at a
-//! time.
+//! Exact integer moments over the image: channel sums and the Gram matrix, by channel blocks.
 
 use crate::image::image;
 use candor_core::kernels;
@@ -8,7 +7,7 @@ use candor_core::tensor::{BLOCK, Element, Rows};
 /// Codes summed by one inner loop of constant length.
 const CHUNK: usize = 32;
 /// Pixels multiplied by one inner loop of constant length.
-const PIXELS: usize = 8;
+const PIXELS: usize = 16;
 /// Products of two codes that fit an u32 sum: 66051 · 255² < 2^32.
 const PRODUCTS: usize = u32::MAX as usize / (255 * 255);
 
@@ -69,12 +68,11 @@ pub(crate) fn block_products(input: &Rows<'_>, block: usize, other: usize) -> [[
                 added = 0;
             }
             added += 1;
-            let (left, right) = (words(left), words(right));
-            for i in 0..BLOCK {
-                for j in 0..BLOCK {
+            let (left, right) = (planes(left), planes(right));
+            for (a, sums) in left.iter().zip(&mut sums) {
+                for (b, sums) in right.iter().zip(sums) {
                     for pixel in 0..PIXELS {
-                        let (a, b) = (left[pixel] >> (8 * i) & 255, right[pixel] >> (8 * j) & 255);
-                        sums[i][j][pixel] += a * b;
+                        sums[pixel] += a[pixel] * b[pixel];
                     }
                 }
             }
@@ -84,14 +82,19 @@ pub(crate) fn block_products(input: &Rows<'_>, block: usize, other: usize) -> [[
     totals
 }
 
-/// Pixels as words, channel 0 lowest; a short last part is filled up with zeros, which add nothing.
+/// The codes of each channel; a short last part is filled up with zeros, which add nothing.
 #[inline(always)]
-fn words(pixels: &[[u8; BLOCK]]) -> [u32; PIXELS] {
+fn planes(pixels: &[[u8; BLOCK]]) -> [[u32; PIXELS]; BLOCK] {
     let mut words = [0; PIXELS];
     for (word, pixel) in words.iter_mut().zip(pixels) {
         *word = u32::from_le_bytes(*pixel);
     }
-    words
+    [
+        words.map(|w| w & 255),
+        words.map(|w| w >> 8 & 255),
+        words.map(|w| w >> 16 & 255),
+        words.map(|w| w >> 24),
+    ]
 }
 
 /// Moves partial products to their totals.

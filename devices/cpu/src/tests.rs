@@ -1,5 +1,4 @@
-//! Every tier on one, two and three threads against the reference, byte for byte, on cases that hug the
-//! edges.
+//! Every tier on one, two and three threads against the reference, byte for byte, on edge cases.
 //!
 //! `CANDOR_CASES` sets the number of random cases per operator; a fixed list of named edges always runs.
 

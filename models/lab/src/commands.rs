@@ -1,7 +1,9 @@
 //! The verbs of `candor-lab`, one file each, and what they share: failures and model loading.
 
 pub mod check;
+pub mod evaluate;
 pub mod pack;
+pub mod train;
 
 use candor_lab::network::{Coordinates, Network};
 use candor_lab::onnx::{self, ImportOptions};

@@ -22,12 +22,22 @@ enum Verb {
     ///
     /// Example: candor-lab pack model.onnx --images images --masks masks -o model.candor
     Pack(commands::pack::PackArguments),
+    /// Measure accuracy, calibration and OOD detection of a package, and write a report
+    ///
+    /// Example: candor-lab evaluate model.candor --images images --masks masks --report report.html
+    Evaluate(commands::evaluate::EvaluateArguments),
+    /// Train a small U-Net on generated frames and make a package and a model card of it
+    ///
+    /// Example: candor-lab train models/lab/phantom.toml
+    Train(commands::train::TrainArguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().verb {
         Verb::Check(arguments) => commands::check::check(&arguments),
         Verb::Pack(arguments) => commands::pack::pack(&arguments),
+        Verb::Evaluate(arguments) => commands::evaluate::evaluate(&arguments),
+        Verb::Train(arguments) => commands::train::train(&arguments),
     };
     match outcome {
         Ok(code) => code,

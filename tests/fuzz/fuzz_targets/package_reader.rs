@@ -11,7 +11,7 @@ use candor_core::plan::Plan;
 use sha2::{Digest, Sha256};
 
 /// Arena bytes times package bytes bounds the work of a step; past this a run would only be slow.
-const WORK_MAX: usize = 1 << 26;
+const WORK_MAX: usize = 1 << 28;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     read(&Aligned::new(bytes));

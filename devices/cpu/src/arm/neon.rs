@@ -75,7 +75,11 @@ fn roof(rounds: usize) -> u64 {
         let mut sums = [Neon::start(0); 8];
         for _ in 0..rounds {
             for sum in &mut sums {
-                asm!("/* {codes:v} */", codes = inout(vreg) codes, options(pure, nomem, nostack, preserves_flags));
+                asm!(
+                    "/* {codes:v} */",
+                    codes = inout(vreg) codes,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
                 *sum = Neon::dot(*sum, codes, weights);
             }
         }
@@ -84,4 +88,4 @@ fn roof(rounds: usize) -> u64 {
     }
 }
 
-crate::loops::instance::table!("neon", Neon);
+crate::loops::instance::table!("neon", Neon, "neon");

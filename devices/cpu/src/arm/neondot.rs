@@ -57,4 +57,4 @@ fn roof(rounds: usize) -> u64 {
     unsafe { crate::loops::roof::products::<NeonDot>(rounds) }
 }
 
-crate::loops::instance::table!("neon,dotprod", NeonDot);
+crate::loops::instance::table!("neon,dotprod", NeonDot, "neon");

@@ -1,5 +1,4 @@
-//! Operators that map codes to codes position by position, as plain loops that each tier's compiler
-//! vectorises.
+//! Operators that map codes position by position, as plain loops that the compiler vectorises per tier.
 
 use crate::image::image;
 use candor_core::arithmetic::{Multiplier, Range};

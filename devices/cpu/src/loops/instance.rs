@@ -1,8 +1,9 @@
 //! Macros that compile every loop with a tier's instructions and list them in the tier's table.
 
-/// Instantiates every loop for a vector type under `#[target_feature]` and lists them in `TABLE`.
+/// Instantiates every loop for a vector type under `#[target_feature]` and lists them in `TABLE`;
+/// the second list of features is for the statistics.
 macro_rules! table {
-    ($features:literal, $vector:ty) => {
+    ($features:literal, $vector:ty, $statistics:literal) => {
         /// The loops of this tier.
         pub(crate) static TABLE: crate::table::Table = {
             use crate::loops::{channels, convolution, elementwise, resample, window};
@@ -25,15 +26,16 @@ macro_rules! table {
                 copy_loop = channels::copy_channels(op: &ops::CopyChannels<'_>, input: Rows<'_>);
                 add_loop = elementwise::add(op: &ops::Add, a: Rows<'_>, b: Rows<'_>);
                 multiply_loop = elementwise::multiply(op: &ops::Multiply, a: Rows<'_>, b: Rows<'_>);
-                group_norm_loop = elementwise::group_norm(op: &ops::GroupNorm<'_>, affine: &[Affine], input: Rows<'_>);
+                group_norm_loop = elementwise::group_norm(
+                    op: &ops::GroupNorm<'_>, affine: &[Affine], input: Rows<'_>);
             }
 
-            #[target_feature(enable = $features)]
+            #[target_feature(enable = $statistics)]
             fn channel_sums_loop(input: Rows<'_>, first_block: usize, sums: &mut [[u64; 2]]) {
                 statistics::channel_sums(input, first_block, sums);
             }
 
-            #[target_feature(enable = $features)]
+            #[target_feature(enable = $statistics)]
             fn gram_loop(input: Rows<'_>, block: usize, gram: &mut [u64]) {
                 statistics::gram(input, block, gram);
             }

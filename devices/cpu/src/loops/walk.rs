@@ -1,5 +1,4 @@
-//! Walks the pixels of a group of rows register by register, so that narrow maps fill a tile from several
-//! rows.
+//! Walks the pixels of some rows register by register, so that narrow maps fill a tile from several rows.
 
 use crate::loops::vector::PIXEL;
 

@@ -164,4 +164,4 @@ fn roof(rounds: usize) -> u64 {
     (rounds * sums.len() * 32) as u64
 }
 
-crate::loops::instance::table!("avx2", Avx2);
+crate::loops::instance::table!("avx2", Avx2, "avx2");

@@ -62,4 +62,4 @@ fn roof(rounds: usize) -> u64 {
     unsafe { crate::loops::roof::products::<AvxVnni>(rounds) }
 }
 
-crate::loops::instance::table!("avx2,avxvnni", AvxVnni);
+crate::loops::instance::table!("avx2,avxvnni", AvxVnni, "avx2");

@@ -18,6 +18,8 @@ pub(super) const TOO_FEW: &str = "too few frames";
 const TAPS: usize = 6;
 /// Widest tapped layer.
 const WIDEST: usize = 256;
+/// Widest layer whose spectrum is taken: its eigenvalues cost O(C³) per frame.
+const WIDEST_SPECTRUM: usize = 64;
 /// Most references a nearest-neighbour detector keeps.
 const REFERENCES: usize = 128;
 
@@ -113,13 +115,19 @@ fn taps(plan: &Plan<'_>) -> Result<(Vec<usize>, usize), candor_core::plan::PlanE
     let kept = candidates.len().min(TAPS);
     let mut steps: Vec<(usize, usize)> =
         (0..kept).map(|i| candidates[(i + 1) * candidates.len() / kept - 1]).collect();
-    let smallest =
-        candidates.iter().copied().min_by_key(|&(index, pixels)| (pixels, std::cmp::Reverse(index)));
-    if let Some(smallest) = smallest.filter(|s| !steps.contains(s)) {
+    let mut smallest: Option<(usize, usize)> = None;
+    for &(index, pixels) in &candidates {
+        let channels = plan.tensor(plan.step(index)?.output)?.layout.channels;
+        if channels <= WIDEST_SPECTRUM && smallest.is_none_or(|(_, least)| pixels <= least) {
+            smallest = Some((index, pixels));
+        }
+    }
+    let Some(smallest) = smallest else { return Ok((Vec::new(), 0)) };
+    if !steps.contains(&smallest) {
         steps.push(smallest);
         steps.sort_unstable();
     }
-    let spectrum = steps.iter().position(|&s| Some(s) == smallest).unwrap_or(0);
+    let spectrum = steps.iter().position(|&s| s == smallest).unwrap_or(0);
     Ok((steps.into_iter().map(|(index, _)| index).collect(), spectrum))
 }
 

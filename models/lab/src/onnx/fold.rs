@@ -27,6 +27,7 @@ pub(super) fn can_fold(op: &Op, inputs: &[&Tensor]) -> bool {
         Op::Binary(_) => floats || integers,
         Op::Unary(Unary::Neg | Unary::Abs) => floats || integers,
         Op::Unary(Unary::Sqrt | Unary::Reciprocal | Unary::Exp | Unary::Log) => floats,
+        Op::Unary(Unary::Relu | Unary::Clip { .. }) => floats,
         Op::Reduce { reduction: Reduction::Sum | Reduction::Max | Reduction::Min, .. } => integers,
         _ => false,
     }
@@ -235,6 +236,12 @@ fn fold_unary(unary: Unary, data: &Data) -> Result<Data, Fault> {
                 Unary::Reciprocal => Ok(1.0 / value),
                 Unary::Exp => Ok(value.exp()),
                 Unary::Log => Ok(value.ln()),
+                // NaN stays NaN: the comparisons are written so that it fails them.
+                Unary::Relu => Ok(if value < 0.0 { 0.0 } else { value }),
+                Unary::Clip { low, high } => {
+                    let raised = if value < low { low } else { value };
+                    Ok(if raised > high { high } else { raised })
+                }
                 _ => Err(outside()),
             };
             Ok(Data::F32(values.iter().map(apply).collect::<Result<_, _>>()?))

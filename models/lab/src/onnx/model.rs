@@ -5,13 +5,13 @@
 use super::wire::{Field, Message, WireError};
 
 /// Most nodes of a graph.
-pub(super) const NODES_MAX: usize = 1 << 16;
+pub(super) const NODES_MAX: usize = 1 << 15;
 /// Most initializers of a graph.
 pub(super) const INITIALIZERS_MAX: usize = 1 << 16;
 /// Most inputs, and most outputs, of a graph.
 pub(super) const PORTS_MAX: usize = 1 << 10;
 /// Most inputs and outputs of all nodes together.
-pub(super) const EDGES_MAX: usize = 1 << 18;
+pub(super) const EDGES_MAX: usize = 1 << 17;
 /// Most attributes of one node.
 pub(super) const ATTRIBUTES_MAX: usize = 64;
 /// Most entries of a list attribute.

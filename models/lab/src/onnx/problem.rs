@@ -110,7 +110,7 @@ impl From<WireError> for Fault {
     }
 }
 
-/// The start of `text`, as far as a copy of it may be kept: a long name used often would otherwise fill memory.
+/// The start of `text`, as far as a copy may be kept: a long name used often would otherwise fill memory.
 pub(super) fn short(text: &str) -> &str {
     let end = (0..=text.len().min(TEXT_BYTES_MAX)).rev().find(|&end| text.is_char_boundary(end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()

@@ -3,11 +3,14 @@
 mod batch_norm;
 mod patterns;
 
+#[cfg(test)]
+mod tests;
+
 use crate::network::{Binary, Data, Network, Node, Op, Tensor, Value, ValueId};
 
-/// Drops operators that do nothing, lets convolutions do the zero padding before them, recognises GroupNorm, SiLU,
-/// HardSwish and Mish, folds batch norms into convolutions (elsewhere into a per-channel Mul and Add) and removes
-/// what no output needs.
+/// Drops operators that do nothing, lets convolutions do the zero padding before them, recognises GroupNorm,
+/// SiLU, HardSwish and Mish, folds batch norms into convolutions (elsewhere into a per-channel Mul and Add) and
+/// removes what no output needs.
 ///
 /// Float results change by rounding only. Names of graph inputs and outputs are kept.
 pub fn simplify(network: &mut Network) {

@@ -1,5 +1,8 @@
 //! `TensorProto` to a typed tensor: extents are checked against the bytes present before memory is taken.
 
+#[cfg(test)]
+mod tests;
+
 use half::{bf16, f16};
 
 use super::element::Element;

@@ -1,4 +1,4 @@
-//! Import of hand-assembled models; `corpus` runs the public operator cases, `hostile` breaks files on purpose.
+//! Import of hand-assembled models; `corpus` runs the public operator cases, `hostile` breaks files.
 
 mod corpus;
 mod hostile;

@@ -2,6 +2,9 @@
 //!
 //! One message level at a time: nesting is followed only where the caller asks, so no file drives recursion.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 /// Longest encoding of a 64-bit varint, in bytes.

@@ -3,7 +3,7 @@
 use super::super::call::Call;
 use super::super::problem::Fault;
 use super::broadcast;
-use crate::network::{Op, Unary};
+use crate::network::{Binary, Op, Unary};
 
 /// Every operator of one input whose attributes are plain floats; defaults are those of the documentation.
 pub(in super::super) fn unary(call: &mut Call<'_, '_>) -> Result<(), Fault> {
@@ -69,14 +69,28 @@ pub(in super::super) fn clip_inputs(call: &mut Call<'_, '_>) -> Result<(), Fault
             _ => Err(Fault::at(name, "the bound is not one number", "export the model again")),
         },
     };
-    let input = call.input(0)?;
-    if !call.element(input).is_float() {
-        let what = format!("it computes on {} data at run time", call.element(input).name());
-        return Err(Fault::new(what, "export a network that computes on floats"));
+    if !call.element(call.input(0)?).is_float() {
+        return clip_integers(call);
     }
     let low = bound(1, "min", f32::MIN)?;
     let high = bound(2, "max", f32::MAX)?;
     apply(call, Unary::Clip { low, high })
+}
+
+/// Clip in shape arithmetic: Max and Min, which fold on integer constants and are refused at run time.
+fn clip_integers(call: &mut Call<'_, '_>) -> Result<(), Fault> {
+    let mut result = call.input(0)?;
+    let shape = call.shape(result);
+    for (index, binary) in [(1, Binary::Max), (2, Binary::Min)] {
+        if let Some(bound) = call.optional(index) {
+            result = call.emit(Op::Binary(binary), &[result, bound], shape.clone())?;
+        }
+    }
+    if call.constant_of(result).is_none() {
+        let what = format!("it computes on {} data at run time", call.element(result).name());
+        return Err(Fault::new(what, "export a network that computes on floats"));
+    }
+    call.bind(0, result)
 }
 
 /// PRelu: the slope broadcasts to the input, never the other way.

@@ -135,22 +135,29 @@ pub(in super::super) fn concat(call: &mut Call<'_, '_>) -> Result<(), Fault> {
     let stated = call
         .int("axis")?
         .ok_or_else(|| Fault::at("axis", "the attribute is missing", "export the model again"))?;
+    let first = call.shape(call.input(0)?);
+    let axis = axis("axis", stated, first.len())?;
+    let mut shape = first.clone();
+    shape[axis] = 0;
     let mut inputs = Vec::with_capacity(call.input_count());
     for index in 0..call.input_count() {
-        inputs.push(call.input(index)?);
-    }
-    let mut shape = call.shape(inputs[0]);
-    let axis = axis("axis", stated, shape.len())?;
-    for &input in &inputs[1..] {
+        let input = call.input(index)?;
         let next = call.shape(input);
         let agrees = next.len() == shape.len()
             && (0..shape.len()).all(|other| other == axis || next[other] == shape[other]);
         if !agrees {
-            let what = format!("shapes {shape:?} and {next:?} differ beside axis {axis}");
+            let what = format!("shapes {first:?} and {next:?} differ beside axis {axis}");
             let fix = "use an input size the network's strides divide (often a multiple of 32)";
             return Err(Fault::new(what, fix));
         }
+        // Some decoders join a part without channels; it adds nothing.
+        if next[axis] > 0 {
+            inputs.push(input);
+        }
         shape[axis] = shape[axis].saturating_add(next[axis]);
+    }
+    if inputs.is_empty() {
+        return identity(call);
     }
     call.finish(Op::Concat { axis }, &inputs, shape)
 }

@@ -31,7 +31,7 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The tensors `input_0.pb`, `input_1.pb`, … (or `output_…`) of a case; `None` where one is of an unsupported type.
+/// The tensors `input_0.pb`, `input_1.pb`, … (or `output_…`) of a case; `None` where a type is not supported.
 fn tensors(case: &Path, prefix: &str) -> Option<Vec<NamedTensor>> {
     (0..)
         .map(|index| case.join(format!("test_data_set_0/{prefix}_{index}.pb")))
@@ -40,8 +40,8 @@ fn tensors(case: &Path, prefix: &str) -> Option<Vec<NamedTensor>> {
         .collect()
 }
 
-/// Largest excess of |actual − expected| over the ONNX backend tolerance 1e-7 + 1e-3 · |expected|; `None` when shape
-/// or type differ.
+/// Largest excess of |actual − expected| over the ONNX backend tolerance 1e-7 + 1e-3 · |expected|; `None` when
+/// shape or type differ.
 fn excess(actual: &Tensor, expected: &Tensor) -> Option<f32> {
     if actual.shape != expected.shape {
         return None;
@@ -62,7 +62,7 @@ fn excess(actual: &Tensor, expected: &Tensor) -> Option<f32> {
     }
 }
 
-/// Whether the case has operators left to run once constants are folded; an error beginning with WRONG is a defect.
+/// Whether operators are left to run once constants are folded; an error beginning with WRONG is a defect.
 fn outcome(case: &Path) -> Result<bool, String> {
     let bytes = std::fs::read(case.join("model.onnx")).expect("a readable model");
     // Whatever happens, importing without help must not panic.
@@ -150,7 +150,7 @@ fn npy(path: &Path) -> Vec<f32> {
     elements.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
 }
 
-/// Largest absolute difference of a network's first output from `expected`, and the largest expected magnitude.
+/// Largest absolute difference of a network's first output from `expected`, and the largest magnitude expected.
 fn difference(network: &Network, input: &[f32], expected: &[f32]) -> (f32, f32) {
     let shape = network.values[network.inputs[0]].shape.clone();
     let output = super::run(network, Tensor::f32(shape, input.to_vec()));
