@@ -128,7 +128,20 @@ def networks():
                 return getattr(smp, family)(encoder, encoder_weights=None, in_channels=3, classes=2)
 
             table[f"smp_{family.lower()}_{short}"] = (build, 3)
-    table["smp_manet_resnet18"] = (lambda: smp.MAnet("resnet18", encoder_weights=None, classes=2), 3)
+    others = {
+        "manet_resnet18": (smp.MAnet, "resnet18"),
+        "pan_resnet18": (smp.PAN, "resnet18"),
+        "deeplabv3_resnet18": (smp.DeepLabV3, "resnet18"),
+        "segformer_mitb0": (smp.Segformer, "mit_b0"),
+        "unet_densenet121": (smp.Unet, "densenet121"),
+        "unet_mobilenetv3": (smp.Unet, "timm-mobilenetv3_large_100"),
+    }
+    for short, (family, encoder) in others.items():
+
+        def build_other(family=family, encoder=encoder):
+            return family(encoder, encoder_weights=None, in_channels=3, classes=2)
+
+        table[f"smp_{short}"] = (build_other, 3)
     return table
 
 

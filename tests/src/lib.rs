@@ -1,6 +1,7 @@
 //! What many tests share: finding optional data and tools, and saying aloud when they are missing.
 
 pub mod allocation;
+pub mod binaries;
 #[cfg(test)]
 mod tests;
 

@@ -10,11 +10,9 @@ use crate::network::Network;
 use crate::pack::writer::Sections;
 use crate::pack::{self, Description};
 use crate::quantize::qdq;
-use candor::buffer::AlignedBuffer;
-use candor::{Package, Session, SessionOptions, Tier};
+use candor::{Package, Session, SessionOptions};
 use candor_core::arithmetic::Multiplier;
-use candor_core::package::{ChannelOrder, Geometry, Normalize, Package as View, Preprocess, Section};
-use candor_cpu::CpuKernels;
+use candor_core::package::{ChannelOrder, Geometry, Normalize, Preprocess, Section};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -115,6 +113,13 @@ pub fn build(network: &Network, options: &BuildOptions) -> Result<Built, Vec<Str
 fn preprocess(network: &Network, options: &BuildOptions) -> Result<Preprocess, Vec<String>> {
     let Some(&input) = network.inputs.first() else { return Err(vec!["the model has no input".into()]) };
     let shape = &network.values[input].shape;
+    if let Geometry::Tile { overlap } = options.geometry {
+        let most = shape.iter().skip(2).min().map_or(0, |&extent| extent / 2);
+        if overlap > most || !overlap.is_multiple_of(2) {
+            let what = format!("--overlap {overlap}: give an even number of at most {most}");
+            return Err(vec![format!("{what}, half the model's shorter side")]);
+        }
+    }
     let order = if shape.get(1) == Some(&3) { ChannelOrder::Rgb } else { ChannelOrder::Gray };
     Ok(Preprocess { geometry: options.geometry, order, normalize: options.normalize })
 }
@@ -144,14 +149,11 @@ fn sections(
         card: options.card.clone(),
     };
     let mut sections = pack::sections(lowered, &description);
-    let bytes = AlignedBuffer::copy_of(&sections.to_bytes());
     let refused = |error: candor::Error| vec![format!("the new package is refused: {error}")];
-    let view = View::parse(bytes.as_slice()).map_err(|error| refused(error.into()))?;
-    let plan = view.plan().map_err(|error| refused(error.into()))?;
-    let mut arena = AlignedBuffer::zeroed(plan.arena_bytes());
-    let kernels = CpuKernels::new(Tier::best(), 2).map_err(|error| vec![error.to_string()])?;
-    let golden = pack::golden_section(&plan, &kernels, arena.as_mut_slice());
-    sections.set(Section::Golden, golden.map_err(|error| refused(error.into()))?);
+    let package = Package::load(&sections.to_bytes()).map_err(refused)?;
+    let session_options = SessionOptions { threads: 2, ..Default::default() };
+    let mut session = Session::new(&package, &session_options).map_err(refused)?;
+    sections.set(Section::Golden, pack::golden_section(&mut session).map_err(refused)?);
     Ok(sections)
 }
 

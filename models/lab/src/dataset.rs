@@ -77,7 +77,8 @@ pub fn list(
         entries.push(Entry { name, image: path, mask });
     }
     if entries.is_empty() && problems.is_empty() {
-        problems.push(format!("{}: no frames on this side of the split", images.display()));
+        let what = "--split and --only leave no frame; name a folder or a list that has some";
+        problems.push(format!("{}: {what}", images.display()));
     }
     if problems.is_empty() { Ok(entries) } else { Err(problems) }
 }
@@ -101,7 +102,7 @@ impl Entry {
         let labels = read::mask(path).map_err(|error| error.to_string())?;
         if (labels.width(), labels.height()) != (frame.width(), frame.height()) {
             return Err(format!(
-                "{}: mask of {}x{} for a frame of {}x{}",
+                "{}: mask of {}x{} for a frame of {}x{}; give a mask of the frame's size",
                 path.display(),
                 labels.width(),
                 labels.height(),
@@ -112,7 +113,8 @@ impl Entry {
         let binary = labels.distinct().iter().all(|&value| value == 0 || value == 255);
         let labels = if binary { labels.mapped(|value| u8::from(value > 0)) } else { labels };
         if let Some(value) = labels.distinct().into_iter().find(|&value| usize::from(value) >= classes) {
-            return Err(format!("{}: value {value} is no class of 0..{classes}", path.display()));
+            let fix = format!("give values up to {}, or 0 and 255 for two classes", classes.saturating_sub(1));
+            return Err(format!("{}: value {value} is no class; {fix}", path.display()));
         }
         Ok(labels.into_values())
     }

@@ -70,6 +70,7 @@ pub fn lower(source: &QuantizedNetwork, ending: Ending) -> Result<Lowered, Vec<P
         if let Err(refusal) = lowering.input(input) {
             let name = network.values[input].name.clone();
             problems.push(refusal.into_problem(name, "input"));
+            lowering.poison(input);
         }
     }
     for index in 0..network.nodes.len() {
@@ -86,7 +87,8 @@ pub fn lower(source: &QuantizedNetwork, ending: Ending) -> Result<Lowered, Vec<P
         problems.retain(|problem| !problem.what.is_empty());
         return Err(problems);
     }
-    let Some(&output) = lowering.tensors.get(&head.value) else {
+    let computed = |_: &_| !network.inputs.contains(&head.value);
+    let Some(&output) = lowering.tensors.get(&head.value).filter(computed) else {
         let fix = "end the model in a convolution, resize or activation of the image";
         let refusal = Refusal { what: "the output is not computed by any node".into(), fix };
         return Err(vec![refusal.into_problem(network.values[head.value].name.clone(), "output")]);

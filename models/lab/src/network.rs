@@ -44,13 +44,26 @@ pub enum Unary {
     /// max(x, 0)
     Relu,
     /// x if x ≥ 0 else alpha·x
-    LeakyRelu { alpha: f32 },
+    LeakyRelu {
+        /// Slope of the negative half.
+        alpha: f32,
+    },
     /// min(max(x, low), high)
-    Clip { low: f32, high: f32 },
+    Clip {
+        /// Least value, possibly −∞.
+        low: f32,
+        /// Greatest value, possibly ∞.
+        high: f32,
+    },
     /// 1 / (1 + e^−x)
     Sigmoid,
     /// clamp(alpha·x + beta, 0, 1)
-    HardSigmoid { alpha: f32, beta: f32 },
+    HardSigmoid {
+        /// Slope.
+        alpha: f32,
+        /// Value at 0.
+        beta: f32,
+    },
     /// x · clamp(x/6 + 1/2, 0, 1)
     HardSwish,
     /// x · sigmoid(x)
@@ -68,15 +81,29 @@ pub enum Unary {
     /// erf(x)
     Erf,
     /// Gaussian error linear unit; `tanh` selects the tanh approximation.
-    Gelu { tanh: bool },
+    Gelu {
+        /// Whether the tanh approximation is meant.
+        tanh: bool,
+    },
     /// ln(1 + e^x)
     Softplus,
     /// x if x ≥ 0 else alpha·(e^x − 1)
-    Elu { alpha: f32 },
+    Elu {
+        /// Limit at −∞, negated.
+        alpha: f32,
+    },
     /// gamma·x if x > 0 else gamma·alpha·(e^x − 1)
-    Selu { alpha: f32, gamma: f32 },
+    Selu {
+        /// Limit of the unscaled function at −∞, negated.
+        alpha: f32,
+        /// Scale of the whole function.
+        gamma: f32,
+    },
     /// x if x > alpha else 0
-    ThresholdedRelu { alpha: f32 },
+    ThresholdedRelu {
+        /// Greatest value that becomes 0.
+        alpha: f32,
+    },
     /// −x
     Neg,
     /// |x|
@@ -188,13 +215,33 @@ pub enum PadMode {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
     /// inputs: x [N,C,H,W], weight [O,C/groups,kh,kw], optional bias [O]
-    Conv { window: Window, groups: usize },
+    Conv {
+        /// Where taps lie.
+        window: Window,
+        /// Channel groups.
+        groups: usize,
+    },
     /// inputs: x [N,C,H,W], weight [C,O/groups,kh,kw], optional bias [O]
-    ConvTranspose { window: Window, output_padding: [usize; 2], groups: usize },
+    ConvTranspose {
+        /// Kernel, stride, dilation and the pads cut from the output.
+        window: Window,
+        /// Extra rows and columns at the end.
+        output_padding: [usize; 2],
+        /// Channel groups.
+        groups: usize,
+    },
     /// inputs: x, scale [C], bias [C], mean [C], variance [C]
-    BatchNorm { epsilon: f32 },
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// inputs: x [N,C,H,W], scale [C], bias [C]; `groups == C` is InstanceNormalization.
-    GroupNorm { groups: usize, epsilon: f32 },
+    GroupNorm {
+        /// Channel groups.
+        groups: usize,
+        /// Added to the variance.
+        epsilon: f32,
+    },
     /// inputs: x
     Unary(Unary),
     /// inputs: x, slope (broadcastable, usually [C,1,1])
@@ -202,37 +249,100 @@ pub enum Op {
     /// inputs: a, b
     Binary(Binary),
     /// inputs: one or more, same shape but for `axis`
-    Concat { axis: usize },
+    Concat {
+        /// Axis joined along.
+        axis: usize,
+    },
     /// inputs: x [N,C,H,W]
-    MaxPool { window: Window, ceil: bool },
+    MaxPool {
+        /// Where taps lie.
+        window: Window,
+        /// Whether a last partial window counts.
+        ceil: bool,
+    },
     /// inputs: x [N,C,H,W]
-    AveragePool { window: Window, ceil: bool, count_include_pad: bool },
+    AveragePool {
+        /// Where taps lie.
+        window: Window,
+        /// Whether a last partial window counts.
+        ceil: bool,
+        /// Whether padding counts in the divisor.
+        count_include_pad: bool,
+    },
     /// inputs: x; axes are sorted and non-negative
-    Reduce { reduction: Reduction, axes: Vec<usize>, keepdims: bool },
-    /// inputs: x [N,C,H,W]; the output extent is in the output value's shape, `scales` as the file states them (h, w)
-    Resize { interpolation: Interpolation, coordinates: Coordinates, scales: [f32; 2] },
-    /// inputs: x; `pads` has `2 × rank` entries, begins then ends, never negative (a negative pad is imported as Slice)
-    Pad { pads: Vec<usize>, mode: PadMode },
+    Reduce {
+        /// What is computed.
+        reduction: Reduction,
+        /// Axes reduced.
+        axes: Vec<usize>,
+        /// Whether reduced axes stay with extent 1.
+        keepdims: bool,
+    },
+    /// inputs: x [N,C,H,W]; the output extent is in the output value's shape
+    Resize {
+        /// Nearest or linear.
+        interpolation: Interpolation,
+        /// How output positions map to input positions.
+        coordinates: Coordinates,
+        /// As the file states them (h, w).
+        scales: [f32; 2],
+    },
+    /// inputs: x; a negative pad is imported as Slice
+    Pad {
+        /// `2 × rank` entries, begins then ends.
+        pads: Vec<usize>,
+        /// What is filled in.
+        mode: PadMode,
+    },
     /// inputs: x
-    Softmax { axis: usize, log: bool },
+    Softmax {
+        /// Axis that sums to 1.
+        axis: usize,
+        /// Whether the logarithm is taken.
+        log: bool,
+    },
     /// inputs: x
-    ArgMax { axis: usize, keepdims: bool, last: bool },
+    ArgMax {
+        /// Axis searched.
+        axis: usize,
+        /// Whether it stays with extent 1.
+        keepdims: bool,
+        /// Whether the last of equal values wins.
+        last: bool,
+    },
     /// inputs: x; target shape is the output value's shape (also Flatten, Squeeze, Unsqueeze)
     Reshape,
     /// inputs: x
-    Transpose { permutation: Vec<usize> },
+    Transpose {
+        /// Input axis of each output axis.
+        permutation: Vec<usize>,
+    },
     /// inputs: x; per axis of x: start, count, step (step may be negative)
-    Slice { start: Vec<usize>, step: Vec<i64> },
+    Slice {
+        /// First position per axis.
+        start: Vec<usize>,
+        /// Step per axis.
+        step: Vec<i64>,
+    },
     /// inputs: x, indices (constant i64)
-    Gather { axis: usize },
+    Gather {
+        /// Axis gathered along.
+        axis: usize,
+    },
     /// inputs: x; broadcast to the output value's shape (Expand, Tile by 1s)
     Expand,
     /// inputs: a [..,M,K], b [..,K,N]
     MatMul,
     /// inputs: x f32, scale (scalar or [C]), zero point (u8 or i8, same extent); saturating round half to even
-    Quantize { axis: usize },
+    Quantize {
+        /// Axis of several scales.
+        axis: usize,
+    },
     /// inputs: x (u8, i8 or i64 from int32), scale, zero point
-    Dequantize { axis: usize },
+    Dequantize {
+        /// Axis of several scales.
+        axis: usize,
+    },
 }
 
 /// One operator application.

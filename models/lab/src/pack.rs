@@ -3,13 +3,12 @@
 pub mod writer;
 
 use crate::lower::{HeadSpec, Lowered};
+use candor::{Error, Session};
 use candor_core::arithmetic::{Multiplier, Scale};
 use candor_core::digest;
 use candor_core::golden;
-use candor_core::interpreter::{self, Observer};
-use candor_core::kernels::Kernels;
-use candor_core::package::{Activation, INDEX_CENTRE, INDEX_COUNT, Preprocess, Section};
-use candor_core::plan::Plan;
+use candor_core::interpreter::Observer;
+use candor_core::package::{Activation, INDEX_CENTRE, INDEX_COUNT, Preprocess, SOFTMAX_CENTRE, Section};
 use candor_core::tensor::Rows;
 use writer::Sections;
 
@@ -38,7 +37,8 @@ pub fn head_section(head: &HeadSpec) -> Vec<u8> {
         bytes.extend(words.iter().flat_map(|w| w.to_le_bytes()));
         for code in 0..256 {
             let logit = (code as f32 - f32::from(zero_point)) * scale;
-            bytes.extend(index_of(logit).to_le_bytes());
+            let index = if sigmoid { index_of(logit) } else { softmax_index_of(logit) };
+            bytes.extend(index.to_le_bytes());
         }
     } else {
         words.extend(scales.iter().map(|s| Multiplier::new(s / INDEX_STEP).to_bits()));
@@ -49,7 +49,13 @@ pub fn head_section(head: &HeadSpec) -> Vec<u8> {
     bytes
 }
 
-/// The table index nearest to a logit.
+/// The index of a softmax logit, of which only differences count.
+fn softmax_index_of(logit: f32) -> u16 {
+    let index = (logit / INDEX_STEP).round_ties_even() + SOFTMAX_CENTRE as f32;
+    index.clamp(0.0, f32::from(u16::MAX)) as u16
+}
+
+/// The table index nearest to a logit under a sigmoid.
 pub fn index_of(logit: f32) -> u16 {
     let index = (logit / INDEX_STEP).round_ties_even() + INDEX_CENTRE as f32;
     index.clamp(0.0, INDEX_COUNT as f32 - 1.0) as u16
@@ -116,24 +122,22 @@ impl Observer for StepDigests {
     }
 }
 
-/// The golden section of a plan, computed by `kernels` in `arena` (aligned to 64 bytes).
+/// The golden section of a package, computed by the session's kernels.
 ///
 /// # Errors
-/// [`interpreter::RunError`] when the arena does not fit.
-pub fn golden_section(
-    plan: &Plan<'_>,
-    kernels: &impl Kernels,
-    arena: &mut [u8],
-) -> Result<Vec<u8>, interpreter::RunError> {
+/// Those of a run.
+pub fn golden_section(session: &mut Session<'_>) -> Result<Vec<u8>, Error> {
+    let plan = *session.plan();
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
     for input in 0..plan.inputs() {
         let layout = plan.tensor(input)?.layout;
         let count = layout.height * layout.width * layout.channels;
-        let codes: Vec<u8> = (0..count).map(|i| golden::input_code(GOLDEN_SEED, i, layout.width)).collect();
-        interpreter::load_input(plan, arena, input, &codes)?;
+        inputs.push((0..count).map(|i| golden::input_code(GOLDEN_SEED, i, layout.width)).collect());
     }
+    let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let mut steps = StepDigests::default();
-    interpreter::run(plan, kernels, arena, &mut steps)?;
-    let output = digest::tensor(interpreter::tensor_rows(plan, arena, plan.output())?);
+    session.run_codes(&slices, &mut steps)?;
+    let output = digest::tensor(session.output()?);
     let header = [1, GOLDEN_SEED, steps.0.len() as u32, 0];
     let mut bytes: Vec<u8> = header.iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
     bytes.extend(output);

@@ -3,12 +3,12 @@
 mod adam;
 mod card;
 mod config;
+mod convolution;
 mod evaluate;
 mod export;
 mod package;
 mod trainer;
 mod unet;
-mod unfold;
 
 #[cfg(test)]
 mod tests;

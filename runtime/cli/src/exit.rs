@@ -16,6 +16,8 @@ pub struct Failure {
 pub const ALERT: u8 = 10;
 /// Exit code of invalid input.
 pub const INVALID: u8 = 3;
+/// Exit code of a memory budget that cannot be met.
+pub const MEMORY: u8 = 4;
 /// Exit code of a failed self-test.
 pub const SELF_TEST: u8 = 6;
 
@@ -28,6 +30,11 @@ impl Failure {
     /// An input or output file that cannot be used.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self { code: INVALID, message: message.into() }
+    }
+
+    /// Whether a greater memory budget would do.
+    pub const fn is_memory(&self) -> bool {
+        self.code == MEMORY
     }
 
     /// The process exit code.
@@ -46,7 +53,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error.kind() {
             ErrorKind::Package | ErrorKind::Input | ErrorKind::File => INVALID,
-            ErrorKind::Memory => 4,
+            ErrorKind::Memory => MEMORY,
             ErrorKind::Device => 5,
             ErrorKind::SelfTest => SELF_TEST,
         };

@@ -185,7 +185,8 @@ impl Moments {
         let variance = self.scaled_variance() as f64 / count / count;
         let deviation = square_root(variance + f64::from(constants.epsilon.0));
         let steps = f64::from(constants.output_steps.0);
-        let slope = if deviation > 0.0 { f64::from(gamma.0) * steps / deviation } else { 0.0 };
+        // A constant group is all mean: a slope would only add the rounding of slope · mean, which f32 cannot cancel.
+        let slope = if variance > 0.0 { f64::from(gamma.0) * steps / deviation } else { 0.0 };
         let offset = f64::from(beta.0) * steps - mean * slope;
         (Multiplier(slope as f32), Multiplier(offset as f32))
     }

@@ -27,7 +27,7 @@ impl<'p> Golden<'p> {
             return Err(fault(0));
         }
         let (header, steps) = section.split_at(Self::HEADER_BYTES);
-        if steps.len() % 8 != 0 || steps.len() / 8 != count {
+        if !steps.len().is_multiple_of(8) || steps.len() / 8 != count {
             return Err(fault(2));
         }
         Ok(Self { seed: crate::package::word(section, 1), output: &header[16..], steps })

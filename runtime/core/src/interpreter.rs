@@ -40,7 +40,7 @@ impl Observer for () {
 /// # Errors
 /// [`RunError::Arena`] when it is too short or misaligned.
 pub fn check_arena(plan: &Plan<'_>, arena: &[u8]) -> Result<(), RunError> {
-    let aligned = arena.as_ptr().addr() % ALIGNMENT == 0;
+    let aligned = arena.as_ptr().addr().is_multiple_of(ALIGNMENT);
     if arena.len() < plan.arena_bytes() || !aligned { Err(RunError::Arena) } else { Ok(()) }
 }
 

@@ -14,3 +14,6 @@ pub mod ops;
 pub mod package;
 pub mod plan;
 pub mod tensor;
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,22 @@ impl<'p> Op<'p> {
         })
     }
 
+    /// Checks the weights against the step's channel counts (input, output): zero where a channel does not exist, and
+    /// summing to the stated sums. Kernels may rely on either, so another value could give each tier its own bytes.
+    ///
+    /// Reads every weight, so it belongs where a plan is parsed, not where its steps are decoded.
+    ///
+    /// # Errors
+    /// [`Fault::ConstantValue`].
+    pub fn check_constants(&self, channels: [usize; 2]) -> Result<(), Fault> {
+        match self {
+            Self::Convolution(op) => op.check_constants(channels),
+            Self::Depthwise(op) => op.check_constants(channels[0]),
+            Self::TransposedConvolution(op) => op.check_constants(channels),
+            _ => Ok(()),
+        }
+    }
+
     /// The operator's name as reports print it.
     pub const fn name(&self) -> &'static str {
         match self {

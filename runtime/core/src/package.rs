@@ -9,7 +9,7 @@ mod head;
 mod preprocess;
 mod section;
 
-pub use head::{Activation, Head, HeadCodes, INDEX_CENTRE, INDEX_COUNT};
+pub use head::{Activation, Head, HeadCodes, INDEX_CENTRE, INDEX_COUNT, SOFTMAX_CENTRE};
 pub use preprocess::{ChannelOrder, Geometry, Normalize, Preprocess};
 pub(crate) use section::word;
 pub use section::{Entry, Section};
@@ -110,7 +110,7 @@ impl<'p> Package<'p> {
         if stated != bytes.len() as u64 {
             return Err(PackageError::Length { stated, actual: bytes.len() as u64 });
         }
-        if bytes.as_ptr().addr() % ALIGNMENT != 0 {
+        if !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
             return Err(PackageError::Misaligned);
         }
         let count = section::word(bytes, 3) as usize;
@@ -133,7 +133,7 @@ impl<'p> Package<'p> {
             let end = entry.offset.checked_add(entry.length).ok_or(damaged)?;
             let gap = self.bytes.get(previous_end..entry.offset).ok_or(damaged)?;
             if end > self.bytes.len()
-                || entry.offset % ALIGNMENT != 0
+                || !entry.offset.is_multiple_of(ALIGNMENT)
                 || gap.len() >= ALIGNMENT
                 || gap.iter().any(|&b| b != 0)
             {

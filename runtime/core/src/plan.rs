@@ -181,8 +181,8 @@ impl<'p> Plan<'p> {
             + layout.row_bytes() as u64
             + offset as u64;
         if end + SLACK as u64 > self.arena_bytes as u64
-            || offset % ALIGNMENT != 0
-            || layout.row_stride % 4 != 0
+            || !offset.is_multiple_of(ALIGNMENT)
+            || !layout.row_stride.is_multiple_of(4)
         {
             return Err(at(0));
         }
@@ -226,7 +226,7 @@ impl<'p> Plan<'p> {
     }
 
     fn check(&self) -> Result<(), PlanError> {
-        if self.scratch.0 % ALIGNMENT != 0 || self.scratch.0 + self.scratch.1 > self.arena_bytes {
+        if !self.scratch.0.is_multiple_of(ALIGNMENT) || self.scratch.0 + self.scratch.1 > self.arena_bytes {
             return Err(PlanError::Header(5));
         }
         for index in 0..self.tensors {
@@ -244,6 +244,8 @@ impl<'p> Plan<'p> {
                     return Err(fault(Fault::Overlap));
                 }
             }
+            let input = self.tensor(step.inputs[0])?;
+            step.op.check_constants([input.layout.channels, output.layout.channels]).map_err(fault)?;
             let needs_scratch = matches!(step.op, Op::GlobalAverage(_) | Op::GroupNorm(_));
             let channels = output.layout.channels;
             if needs_scratch {
@@ -251,7 +253,6 @@ impl<'p> Plan<'p> {
                 if scratch.len() < Self::scratch_bytes(channels) {
                     return Err(PlanError::Header(6));
                 }
-                let input = self.tensor(step.inputs[0])?;
                 if overlap(&scratch, &output.range()) || overlap(&scratch, &input.range()) {
                     return Err(fault(Fault::Overlap));
                 }

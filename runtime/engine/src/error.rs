@@ -1,5 +1,6 @@
 //! One error type: what failed, where, and what would fix it.
 
+use candor_core::ops::Fault;
 use candor_core::package::PackageError;
 use candor_core::plan::PlanError;
 use std::fmt;
@@ -74,7 +75,10 @@ impl From<candor_core::interpreter::RunError> for Error {
 fn describe(error: PackageError) -> String {
     let again = "copy or pack it again";
     match error {
-        PackageError::NotAPackage => "not a candor package (its first bytes are not CANDOR)".into(),
+        PackageError::NotAPackage => {
+            "not a candor package (its first bytes are not CANDOR); name a file that candor-lab pack wrote"
+                .into()
+        }
         PackageError::Version(version) => format!(
             "package format {version}; this runtime reads format {}; pack it again",
             candor_core::package::VERSION
@@ -99,11 +103,38 @@ fn describe(error: PackageError) -> String {
 
 fn describe_plan(error: PlanError) -> String {
     match error {
-        PlanError::Length => "section 'plan' has another length than its counts say".into(),
-        PlanError::Header(word) => format!("section 'plan': header word {word} is out of range"),
-        PlanError::Tensor { tensor, word } => {
-            format!("section 'plan': tensor {tensor}, word {word} is out of range")
+        PlanError::Length => "section 'plan' has another length than its counts say; pack it again".into(),
+        PlanError::Header(word) => {
+            format!("section 'plan': header word {word} is out of range; pack it again")
         }
-        PlanError::Step { step, fault } => format!("section 'plan': step {step} is refused ({fault:?})"),
+        PlanError::Tensor { tensor, word } => {
+            format!("section 'plan': tensor {tensor}, word {word} is out of range; pack it again")
+        }
+        PlanError::Step { step, fault: Fault::UnknownOperator(number) } => {
+            format!("section 'plan': step {step}: no operator has number {number}; update this runtime")
+        }
+        PlanError::Step { step, fault } => {
+            format!("section 'plan': step {step}: {}; pack it again", describe_fault(fault))
+        }
+    }
+}
+
+fn describe_fault(fault: Fault) -> String {
+    match fault {
+        Fault::UnknownOperator(number) => format!("no operator has number {number}"),
+        Fault::TensorIndex(index) => format!("tensor {index} does not exist or cannot be written"),
+        Fault::Shape => "the extents of input and output do not belong together".into(),
+        Fault::Halo => "the input's halo is too small for the window".into(),
+        Fault::Parameter(word) => format!("parameter word {word} is out of range"),
+        Fault::Constants(word) => {
+            format!(
+                "the constants that parameter word {word} points at are outside section 'weights' or misaligned"
+            )
+        }
+        Fault::ConstantValue => {
+            "a multiplier, bias, weight or table entry has a value that is not allowed".into()
+        }
+        Fault::Overlap => "input, output or scratch share bytes of the arena".into(),
+        Fault::Element => "the operator does not take accumulators".into(),
     }
 }

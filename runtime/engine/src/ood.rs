@@ -19,7 +19,7 @@ pub enum Reason {
         /// Plan step.
         step: usize,
     },
-    /// The spectrum of the tapped layer is unlike any seen.
+    /// The spectra of the tapped layers are unlike any seen.
     Spectrum,
     /// The frame's extent is outside half to twice the range seen.
     Geometry,
@@ -33,7 +33,7 @@ pub const REASON_LIMIT: usize = 5;
 /// The verdict on one frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// Joint score: the greatest of the detectors' scores, each in units of its own held-out spread.
+    /// Joint score: mean over the detectors of the log score in units of its own held-out spread.
     pub score: f64,
     /// Scores of intensity, features and spectrum.
     pub scores: [f64; 3],
@@ -72,7 +72,7 @@ impl<'p> Detector<'p> {
     pub fn new(profile: Profile<'p>) -> Self {
         let pooled: usize = profile.layers.iter().map(|layer| layer.mean.len()).sum();
         let widest = profile.layers.iter().map(|layer| layer.mean.len()).max().unwrap_or(0);
-        let side = profile.spectrum.channels;
+        let side = profile.spectra.iter().map(|spectrum| spectrum.channels).max().unwrap_or(0);
         Self {
             shares: vec![0.0; profile.intensity.bins],
             pooled: vec![0.0; pooled],
@@ -98,20 +98,14 @@ impl<'p> Detector<'p> {
     pub fn judge(&mut self, features: &Features, extent: [usize; 2]) -> Result<Verdict, Error> {
         let mismatch =
             |error: score::LengthMismatch| Error::new(ErrorKind::Package, format!("section 'ood': {error}"));
-        let profile = &self.profile;
         score::normalise(&features.intensities, &mut self.shares).map_err(mismatch)?;
         features.pooled(&mut self.pooled);
-        score::spectral_signature(
-            features.gram(),
-            Normalisation::MeanLog,
-            &mut self.matrix,
-            &mut self.signature,
-        )
-        .map_err(mismatch)?;
+        let spectrum = self.spectrum(features).map_err(mismatch)?;
+        let profile = &self.profile;
         let scores = [
             score::intensity_score(&profile.intensity, &self.shares).map_err(mismatch)?,
             score::mahalanobis_score(&profile.layers, &self.pooled, &mut self.scratch).map_err(mismatch)?,
-            score::spectrum_score(&profile.spectrum, &self.signature).map_err(mismatch)?,
+            spectrum,
         ];
         let step = self.worst_layer();
         let profile = &self.profile;
@@ -133,6 +127,18 @@ impl<'p> Detector<'p> {
             verdict.add(Reason::Collapse);
         }
         Ok(verdict)
+    }
+
+    /// Mean over the taps of the distance to the nearest training signature.
+    fn spectrum(&mut self, features: &Features) -> Result<f64, score::LengthMismatch> {
+        let mut total = 0.0;
+        for (profile, gram) in self.profile.spectra.iter().zip(features.grams()) {
+            let matrix = &mut self.matrix[..profile.channels * profile.channels];
+            let signature = &mut self.signature[..profile.channels];
+            score::spectral_signature(gram, Normalisation::MeanLog, matrix, signature)?;
+            total += score::spectrum_score(profile, signature)?;
+        }
+        Ok(total / self.profile.spectra.len().max(1) as f64)
     }
 
     /// The tapped step whose own Mahalanobis distance is greatest.

@@ -3,7 +3,7 @@
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
 use crate::mapping;
-use candor_core::package::Package as View;
+use candor_core::package::{Geometry, Package as View};
 use memmap2::Mmap;
 use std::fs::File;
 use std::path::Path;
@@ -28,12 +28,14 @@ impl Package {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let refused =
             |error: std::io::Error| Error::new(ErrorKind::File, error.to_string()).at(path.display());
-        let file = File::open(path).map_err(refused)?;
-        let metadata = file.metadata().map_err(refused)?;
+        // Asked before opening, because opening a pipe would block.
+        let metadata = std::fs::metadata(path).map_err(refused)?;
         if !metadata.is_file() || metadata.len() == 0 {
-            let what = "not a candor package (empty, or not a regular file)";
+            let what =
+                "not a candor package (empty, or not a regular file); name a file that candor-lab pack wrote";
             return Err(Error::new(ErrorKind::Package, what).at(path.display()));
         }
+        let file = File::open(path).map_err(refused)?;
         let package = Self { storage: Storage::Mapped(mapping::map(&file).map_err(refused)?) };
         package.check().map_err(|error| error.at(path.display()))?;
         Ok(package)
@@ -51,12 +53,23 @@ impl Package {
 
     fn check(&self) -> Result<(), Error> {
         let view = View::parse(self.bytes())?;
-        view.plan()?;
-        view.preprocess()?;
+        let input = view.plan()?.tensor(0)?.layout;
+        let extent = input.height.min(input.width);
+        if let Geometry::Tile { overlap } = view.preprocess()?.geometry
+            && overlap > extent / 2
+        {
+            let what = format!(
+                "tiles of {}x{} cannot overlap by {overlap} pixels; pack it again with an overlap of at most {}",
+                input.width,
+                input.height,
+                extent / 2
+            );
+            return Err(Error::new(ErrorKind::Package, what));
+        }
         let head = view.head()?;
         let classes = view.classes()?.count();
         if classes != head.classes() {
-            let what = format!("{} classes are named but the head has {}", classes, head.classes());
+            let what = format!("section 'classes' names {classes} but the head has {}; pack it again", head.classes());
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(())

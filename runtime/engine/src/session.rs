@@ -152,7 +152,7 @@ impl<'p> Session<'p> {
         session.codes = vec![0; codes_of(input.layout)];
         if let Some(section) = view.section(Section::Ood) {
             let profile = Profile::parse(section, &plan)?;
-            session.tap(&profile.steps.clone(), profile.spectrum_tap)?;
+            session.tap(&profile.steps)?;
             session.detector = Some(Detector::new(profile));
         }
         Ok(session)
@@ -182,13 +182,13 @@ impl<'p> Session<'p> {
         }
     }
 
-    /// Takes features of every frame at the outputs of `steps`, and the Gram matrix of `steps[spectrum]`.
+    /// Takes features of every frame at the outputs of `steps`.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] when a step does not exist.
-    pub fn tap(&mut self, steps: &[usize], spectrum: usize) -> Result<(), Error> {
+    pub fn tap(&mut self, steps: &[usize]) -> Result<(), Error> {
         let channels = self.plan.tensor(0)?.layout.channels.min(3);
-        self.features = Some(Features::new(&self.plan, steps, spectrum, channels)?);
+        self.features = Some(Features::new(&self.plan, steps, channels)?);
         Ok(())
     }
 
@@ -299,7 +299,8 @@ impl<'p> Session<'p> {
         let layout = self.plan.tensor(self.plan.output())?.layout;
         let extent = [layout.height, layout.width];
         self.resize_results(extent)?;
-        self.spans = extent.map(|to| vec![Span { origin: 0, from: 0, to }]);
+        // The next frame lays its own tiles, whatever its extent.
+        self.spans.iter_mut().for_each(Vec::clear);
         let arena = self.arena.as_mut_slice();
         for (index, codes) in inputs.iter().enumerate() {
             interpreter::load_input(&self.plan, arena, index, codes)?;

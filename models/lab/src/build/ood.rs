@@ -16,10 +16,8 @@ use serde_json::json;
 pub(super) const TOO_FEW: &str = "too few frames";
 /// Steps tapped.
 const TAPS: usize = 6;
-/// Widest tapped layer.
-const WIDEST: usize = 256;
-/// Widest layer whose spectrum is taken: its eigenvalues cost O(C³) per frame.
-const WIDEST_SPECTRUM: usize = 64;
+/// Widest tapped layer: its profile holds 2·C² numbers, and its eigenvalues cost O(C³) per frame.
+const WIDEST: usize = 64;
 /// Most references a nearest-neighbour detector keeps.
 const REFERENCES: usize = 128;
 
@@ -28,7 +26,7 @@ const REFERENCES: usize = 128;
 struct Rows {
     shares: Vec<f64>,
     pooled: Vec<f64>,
-    signatures: Vec<f64>,
+    signatures: Vec<Vec<f64>>,
     extents: Vec<[usize; 2]>,
 }
 
@@ -42,21 +40,29 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
             entries.len()
         )]);
     }
-    let (steps, spectrum) = taps(session.plan()).map_err(|e| line(e.into()))?;
+    let steps = taps(session.plan()).map_err(|e| line(e.into()))?;
     if steps.is_empty() {
         return Err(vec![format!("{TOO_FEW}: no convolution of at most {WIDEST} channels to tap")]);
     }
-    session.tap(&steps, spectrum).map_err(line)?;
+    session.tap(&steps).map_err(line)?;
     let rows = features(session, entries)?;
     let groups: Vec<u32> = (0..entries.len() as u32).collect();
     let counts: Vec<usize> =
-        session.features().map(|f| f.taps().iter().map(|t| t.channels).collect()).unwrap_or_default();
+        session.features().map(|f| f.taps().iter().map(|t| 2 * t.channels).collect()).unwrap_or_default();
     let failed = |error: crate::detect::DetectError| vec![format!("OOD detection: {error}")];
     let bins = rows.shares.len() / entries.len();
     let intensity = fit_intensity(&rows.shares, bins, &groups, REFERENCES).map_err(failed)?;
     let layers = fit_mahalanobis(&rows.pooled, &counts, &groups).map_err(failed)?;
-    let spectra = fit_spectrum(&rows.signatures, counts[spectrum], &groups, REFERENCES).map_err(failed)?;
-    let held_out = [&intensity.held_out[..], &layers.held_out, &spectra.held_out];
+    let mut spectra = Vec::new();
+    let mut spectrum_scores = vec![0.0; entries.len()];
+    for (signatures, count) in rows.signatures.iter().zip(&counts) {
+        let fitted = fit_spectrum(signatures, count / 2, &groups, REFERENCES).map_err(failed)?;
+        for (total, score) in spectrum_scores.iter_mut().zip(&fitted.held_out) {
+            *total += score / counts.len() as f64;
+        }
+        spectra.push(fitted.detector);
+    }
+    let held_out = [&intensity.held_out[..], &layers.held_out, &spectrum_scores];
     let verdict = fit_verdict(&held_out, alpha).map_err(failed)?;
     let mut floats = vec![verdict.threshold];
     for scale in &verdict.scales {
@@ -66,7 +72,9 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
     for layer in &layers.detector.layers {
         floats.extend(layer.mean.iter().chain(&layer.deviation).chain(&layer.factor));
     }
-    floats.extend(&spectra.detector.references);
+    for spectrum in &spectra {
+        floats.extend(&spectrum.references);
+    }
     let range = |axis: usize| {
         let own = rows.extents.iter().map(|e| e[axis] as u32);
         [own.clone().min().unwrap_or(0), own.max().unwrap_or(0)]
@@ -77,8 +85,8 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
         (bins / 64) as u32,
         (intensity.detector.references.len() / bins) as u32,
         steps.len() as u32,
-        spectrum as u32,
-        (spectra.detector.references.len() / counts[spectrum]) as u32,
+        0,
+        spectra.first().map_or(0, |s| s.references.len() / s.channels) as u32,
         range(0)[0],
         range(0)[1],
         range(1)[0],
@@ -100,8 +108,11 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
     Ok(Fitted { section, lines, summary })
 }
 
-/// Up to [`TAPS`] convolution outputs spread over the plan, and which of them has the smallest image.
-fn taps(plan: &Plan<'_>) -> Result<(Vec<usize>, usize), candor_core::plan::PlanError> {
+/// Up to [`TAPS`] convolution outputs of the encoder, spread from the first to the one with the smallest image.
+///
+/// The encoder sees texture before the network has decided what matters; its channels are dense, so that moments over
+/// a frame are steady. The decoder's sparse channels are silent on most frames, and one that wakes looks foreign.
+fn taps(plan: &Plan<'_>) -> Result<Vec<usize>, candor_core::plan::PlanError> {
     let mut candidates = Vec::new();
     for index in 0..plan.steps() {
         let step = plan.step(index)?;
@@ -112,23 +123,12 @@ fn taps(plan: &Plan<'_>) -> Result<(Vec<usize>, usize), candor_core::plan::PlanE
             candidates.push((index, pixels));
         }
     }
+    let smallest = candidates.iter().map(|&(_, pixels)| pixels).min();
+    let bottleneck = candidates.iter().position(|&(_, pixels)| Some(pixels) == smallest);
+    candidates.truncate(bottleneck.map_or(0, |position| position + 1));
     let kept = candidates.len().min(TAPS);
-    let mut steps: Vec<(usize, usize)> =
-        (0..kept).map(|i| candidates[(i + 1) * candidates.len() / kept - 1]).collect();
-    let mut smallest: Option<(usize, usize)> = None;
-    for &(index, pixels) in &candidates {
-        let channels = plan.tensor(plan.step(index)?.output)?.layout.channels;
-        if channels <= WIDEST_SPECTRUM && smallest.is_none_or(|(_, least)| pixels <= least) {
-            smallest = Some((index, pixels));
-        }
-    }
-    let Some(smallest) = smallest else { return Ok((Vec::new(), 0)) };
-    if !steps.contains(&smallest) {
-        steps.push(smallest);
-        steps.sort_unstable();
-    }
-    let spectrum = steps.iter().position(|&s| s == smallest).unwrap_or(0);
-    Ok((steps.into_iter().map(|(index, _)| index).collect(), spectrum))
+    let at = |i: usize| if kept == 1 { 0 } else { i * (candidates.len() - 1) / (kept - 1) };
+    Ok((0..kept).map(|i| candidates[at(i)].0).collect())
 }
 
 fn features(session: &mut Session<'_>, entries: &[Entry]) -> Result<Rows, Vec<String>> {
@@ -146,13 +146,13 @@ fn features(session: &mut Session<'_>, entries: &[Entry]) -> Result<Rows, Vec<St
         let start = rows.pooled.len();
         rows.pooled.resize(start + features.pooled_len(), 0.0);
         features.pooled(&mut rows.pooled[start..]);
-        let side = features.taps()[features.spectrum()].channels;
-        let start = rows.signatures.len();
-        rows.signatures.resize(start + side, 0.0);
-        let mut matrix = vec![0.0; side * side];
-        let signature = &mut rows.signatures[start..];
-        spectral_signature(features.gram(), Normalisation::MeanLog, &mut matrix, signature)
-            .map_err(failed)?;
+        rows.signatures.resize(features.taps().len(), Vec::new());
+        for ((tap, gram), list) in features.taps().iter().zip(features.grams()).zip(&mut rows.signatures) {
+            let start = list.len();
+            list.resize(start + tap.channels, 0.0);
+            let mut matrix = vec![0.0; tap.channels * tap.channels];
+            spectral_signature(gram, Normalisation::MeanLog, &mut matrix, &mut list[start..]).map_err(failed)?;
+        }
     }
     Ok(rows)
 }

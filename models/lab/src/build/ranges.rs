@@ -92,8 +92,13 @@ fn inputs(
                 preprocessor.reals([0, 0])
             }
             _ => {
-                let what = "does not match the model's channels; give .npy arrays";
-                return Err(vec![format!("{}: {what}", entry.image.display())]);
+                let own = [frame.channels(), frame.height(), frame.width()];
+                let fix = "give gray or colour frames to a model that takes them, or .npy arrays of its shape";
+                return Err(vec![format!(
+                    "{}: {own:?} (channels, rows, columns) does not fit the model's {:?}; {fix}",
+                    entry.image.display(),
+                    &shape[1..]
+                )]);
             }
         };
         frames.push(vec![Tensor::f32(shape.clone(), values)]);

@@ -76,6 +76,9 @@ pub struct PackArguments {
 
 /// Packs a model.
 pub fn pack(arguments: &PackArguments) -> Result<ExitCode, Failure> {
+    if !(arguments.alpha > 0.0 && arguments.alpha < 1.0) {
+        return Err(Failure::usage(format!("--alpha {}: give a rate between 0 and 1", arguments.alpha)));
+    }
     let model = arguments.model.load()?;
     let path = &arguments.model.model;
     let card = match &arguments.card {

@@ -7,7 +7,7 @@
 //! are not exchangeable one by one: with few exams the rate per exam can be far off, whatever the frame
 //! count.
 use super::DetectError;
-use super::score::{Combined, ScoreScale, combine};
+use super::score::{Combined, ScoreScale, combine, log_score};
 
 /// The fitted verdict over one or more detectors.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ fn ascending(scores: &[f64]) -> Result<Vec<f64>, DetectError> {
 
 /// Fits the joint verdict of several detectors from their held-out scores on the same frames, in one order.
 ///
-/// Each score is standardised by its own held-out median and 90th percentile, the largest is taken
+/// The log of each score is standardised by its own held-out median and 90th percentile, the mean is taken
 /// ([`combine`]), and the joint score of every held-out frame sets the joint threshold by the same rank rule;
 /// so the joint false-alarm rate is α itself, however the detectors depend on each other, without a
 /// correction for their number. A detector with constant scores gets the least spread that tells any increase
@@ -83,7 +83,7 @@ pub fn fit_verdict(held_out: &[&[f64]], alpha: f64) -> Result<Verdict, DetectErr
     for scores in held_out {
         let ordered = ascending(scores)?;
         let threshold = rank_threshold(&ordered, alpha)?;
-        let at = |share: f64| ordered[((ordered.len() - 1) as f64 * share).round() as usize];
+        let at = |share: f64| log_score(ordered[((ordered.len() - 1) as f64 * share).round() as usize]);
         let median = at(0.5);
         let least = 1e-12 * (1.0 + median.abs());
         scales.push(ScoreScale { median, spread: (at(0.9) - median).max(least), threshold });

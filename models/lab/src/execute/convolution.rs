@@ -131,7 +131,6 @@ impl Convolution<'_> {
                     Matrix::row_major(weight, depth),
                     right,
                     product,
-                    false,
                 );
                 for (channel, (row, product)) in rows.iter_mut().zip(product.chunks(count)).enumerate() {
                     let bias = self.bias(first_channel + channel);

@@ -1,11 +1,12 @@
-//! Matrix products on the `gemm` crate behind a checked interface, and the MatMul operator.
+//! Matrix products on `ndarray` behind a checked interface, and the MatMul operator.
 
 #[cfg(test)]
 mod tests;
 
-use gemm::Parallelism;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2, ShapeBuilder};
 
-use super::{layout, parallel};
+use super::layout;
 use crate::network::Tensor;
 
 /// A strided matrix inside a slice: element (r, c) is `data[r · row_stride + c · column_stride]`.
@@ -34,12 +35,11 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = a · b` with a [m, k], b [k, n] and `out` row-major [m, n]; `extent` is [m, k, n]. On all cores when
-/// `spread`, otherwise on the calling thread.
+/// `out = a · b` with a [m, k], b [k, n] and `out` row-major [m, n]; `extent` is [m, k, n].
 ///
 /// # Panics
 /// When a matrix does not fit its slice: callers derive the extents from shapes they have checked.
-pub(super) fn multiply(extent: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32], spread: bool) {
+pub(super) fn multiply(extent: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, out: &mut [f32]) {
     let [m, k, n] = extent;
     assert_eq!(m.checked_mul(n), Some(out.len()), "the product does not fit its buffer");
     if out.is_empty() || k == 0 {
@@ -47,34 +47,12 @@ pub(super) fn multiply(extent: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, out: &m
         return;
     }
     assert!(a.holds(m, k) && b.holds(k, n), "an operand of the product lies outside its slice");
-    let parallelism = if spread { Parallelism::Rayon(parallel::threads()) } else { Parallelism::None };
-    // SAFETY: `gemm` reads a [m, k] and b [k, n] and writes out [m, n] through these pointers and strides;
-    // `holds` has checked the last element of both operands (strides are not negative, so no other lies
-    // further, and their values fit isize), `out` has exactly m · n elements and, being borrowed mutably,
-    // overlaps neither operand. With `read_dst` false, `out` is written without being read.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n.cast_signed(),
-            false,
-            a.data.as_ptr(),
-            a.column_stride.cast_signed(),
-            a.row_stride.cast_signed(),
-            b.data.as_ptr(),
-            b.column_stride.cast_signed(),
-            b.row_stride.cast_signed(),
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
+    let left = ArrayView2::from_shape((m, k).strides((a.row_stride, a.column_stride)), a.data);
+    let right = ArrayView2::from_shape((k, n).strides((b.row_stride, b.column_stride)), b.data);
+    let (Ok(left), Ok(right), Ok(mut product)) = (left, right, ArrayViewMut2::from_shape((m, n), out)) else {
+        panic!("the strides of an operand do not describe a matrix");
+    };
+    general_mat_mul(1.0, &left, &right, 0.0, &mut product);
 }
 
 /// ONNX MatMul (`numpy.matmul`) of a [.., M, K] and b [.., K, N]; leading axes broadcast.
@@ -104,7 +82,7 @@ pub(super) fn matmul(a: &Tensor, b: &Tensor, declared: &[usize]) -> Result<Tenso
             left.get(layout::offset(index, &batch, &strides_a).unsigned_abs() * m * k..).unwrap_or_default();
         let b =
             right.get(layout::offset(index, &batch, &strides_b).unsigned_abs() * k * n..).unwrap_or_default();
-        multiply([m, k, n], Matrix::row_major(a, k), Matrix::row_major(b, n), product, true);
+        multiply([m, k, n], Matrix::row_major(a, k), Matrix::row_major(b, n), product);
     }
     Ok(Tensor::f32(declared.to_vec(), out))
 }

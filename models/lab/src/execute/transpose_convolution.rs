@@ -141,7 +141,7 @@ impl ConvTranspose<'_> {
             let count = lines.min(height - start) * width;
             let strip = Matrix::row_major(&input[start * width..], height * width);
             let columns = &mut columns[..rows * count];
-            matrix::multiply([rows, group_in, count], weight, strip, columns, false);
+            matrix::multiply([rows, group_in, count], weight, strip, columns);
             let out_plane = self.output[0] * self.output[1];
             for (plane, taps) in planes.chunks_mut(out_plane).zip(columns.chunks(taps * count)) {
                 for (tap, column) in taps.chunks(count).enumerate() {

@@ -123,7 +123,12 @@ fn offsets(base: isize, extents: &[usize], strides: &[isize]) -> impl Iterator<I
 }
 
 fn pick<T: Copy>(source: &[T], offsets: impl Iterator<Item = Option<usize>>) -> Result<Vec<T>, Fault> {
-    offsets.map(|offset| offset.and_then(|offset| source.get(offset).copied()).ok_or_else(outside)).collect()
+    // A walk that knows its length reserves it; growing by doubling would keep up to twice the memory.
+    let mut picked = Vec::with_capacity(offsets.size_hint().1.unwrap_or(0));
+    for offset in offsets {
+        picked.push(offset.and_then(|offset| source.get(offset).copied()).ok_or_else(outside)?);
+    }
+    Ok(picked)
 }
 
 fn strided(data: &Data, base: isize, extents: &[usize], strides: &[isize]) -> Result<Data, Fault> {

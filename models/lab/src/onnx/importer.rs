@@ -412,7 +412,7 @@ fn dynamic(axis: usize, dim: Dim<'_>, image: bool) -> Fault {
         _ => String::new(),
     };
     let fix = match image && axis >= 2 {
-        true => "give the input height and width",
+        true => "give the input height and width, such as --input-size 256x256",
         false => "export with this axis fixed",
     };
     Fault::new(format!("axis {axis}{name} has no fixed extent"), fix)

@@ -2,7 +2,7 @@
 //! down, nearest-neighbour doubling up, skips concatenated.
 
 use super::config::NetworkConfig;
-use super::unfold::convolve;
+use super::convolution::convolve;
 use crate::metrics::SplitMix64;
 use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::{BatchNorm, ModuleT, VarBuilder, VarMap, batch_norm};

@@ -37,7 +37,8 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     }
     let package = Package::open(&arguments.package)?;
     let options = arguments.options.session()?;
-    let mut session = Session::new(&package, &options)?;
+    let mut session =
+        Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
     let plan = *session.plan();
     let mut inputs = Vec::new();
     for index in 0..plan.inputs() {

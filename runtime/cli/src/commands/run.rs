@@ -1,6 +1,6 @@
 //! `candor run`: masks, confidence, overlays and findings for files.
 
-use crate::exit::{ALERT, Failure, INVALID};
+use crate::exit::{ALERT, Failure, INVALID, MEMORY};
 use crate::input::{RunOptions, hex, view};
 use candor::ood::{Reason, Verdict};
 use candor::{Finding, Package, Session};
@@ -40,12 +40,16 @@ pub struct RunArguments {
 /// Runs every input; a bad one is reported and the others still run.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
-    let mut session = Session::new(&package, &arguments.options.session()?)?;
+    let mut session = Session::new(&package, &arguments.options.session()?)
+        .map_err(|error| error.at(arguments.package.display()))?;
     if let Some(directory) = &arguments.out {
         std::fs::create_dir_all(directory)
-            .map_err(|error| Failure::invalid(format!("{}: {error}", directory.display())))?;
+            .map_err(|error| {
+            let fix = "fix: give --out a folder that can be made";
+            Failure::invalid(format!("{}: {error}; {fix}", directory.display()))
+        })?;
     }
-    let (mut failed, mut alerted) = (0, 0);
+    let (mut failed, mut starved, mut alerted) = (0, 0, 0);
     for input in read::list(&arguments.inputs) {
         let outcome = input
             .map_err(|error| Failure::invalid(error.to_string()))
@@ -54,13 +58,14 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
             Ok(alert) => alerted += usize::from(alert),
             Err(failure) => {
                 eprintln!("candor: {failure}");
-                failed += 1;
+                *(if failure.is_memory() { &mut starved } else { &mut failed }) += 1;
             }
         }
     }
-    Ok(match (failed, alerted) {
-        (1.., _) => ExitCode::from(INVALID),
-        (0, 1..) if arguments.fail_on_alert => ExitCode::from(ALERT),
+    Ok(match (failed, starved, alerted) {
+        (1.., _, _) => ExitCode::from(INVALID),
+        (0, 1.., _) => ExitCode::from(MEMORY),
+        (0, 0, 1..) if arguments.fail_on_alert => ExitCode::from(ALERT),
         _ => ExitCode::SUCCESS,
     })
 }

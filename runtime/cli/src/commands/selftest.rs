@@ -6,7 +6,7 @@ use candor::{Package, Session};
 use candor_core::digest;
 use candor_core::golden::{self, Golden};
 use candor_core::interpreter::Observer;
-use candor_core::package::{PackageError, Section};
+use candor_core::package::Section;
 use candor_core::tensor::Rows;
 use clap::Args;
 use serde_json::json;
@@ -46,10 +46,13 @@ impl Observer for StepCheck<'_> {
 /// Runs the golden input, other inputs, and the golden input again.
 pub fn selftest(arguments: &SelftestArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
-    let mut session = Session::new(&package, &arguments.options.session()?)?;
-    let section = session.package().section(Section::Golden);
-    let section = section.ok_or_else(|| candor::Error::from(PackageError::Missing(Section::Golden)))?;
-    let golden = Golden::parse(section).map_err(candor::Error::from)?;
+    let named = |error: candor::Error| error.at(arguments.package.display());
+    let mut session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
+    let golden = session
+        .package()
+        .require(Section::Golden)
+        .and_then(Golden::parse)
+        .map_err(|error| named(error.into()))?;
     let first = check(&mut session, golden, golden.seed)?;
     for seed in 0..FRAMES_BETWEEN {
         let inputs = inputs(&session, golden.seed.wrapping_add(1 + seed))?;

@@ -57,6 +57,40 @@ impl<'p> Filter<'p> {
         })
     }
 
+    /// Checks what every tier relies on: `weights` of `taps` (h, w), laid out as [`Filter::weights`], are zero where
+    /// one of the `channels` (input, output) does not exist, and `sums` are their sums per output channel.
+    ///
+    /// # Errors
+    /// [`Fault::ConstantValue`] otherwise.
+    pub(super) fn check_weights(
+        weights: &[i8],
+        sums: &[i32],
+        taps: [usize; 2],
+        channels: [usize; 2],
+    ) -> Result<(), Fault> {
+        let blocks = channels[0].div_ceil(BLOCK);
+        let length = taps[0] * taps[1] * blocks * OUTPUT_BLOCK * BLOCK;
+        for (at, stated) in sums.chunks_exact(OUTPUT_BLOCK).enumerate() {
+            let weights = weights.get(at * length..(at + 1) * length).ok_or(Fault::ConstantValue)?;
+            let outputs = channels[1].saturating_sub(at * OUTPUT_BLOCK);
+            let mut totals = [0; OUTPUT_BLOCK];
+            for (tap, tile) in weights.chunks_exact(OUTPUT_BLOCK * BLOCK).enumerate() {
+                let inputs = channels[0] - tap / taps[1] % blocks * BLOCK;
+                for (o, (lanes, total)) in tile.chunks_exact(BLOCK).zip(&mut totals).enumerate() {
+                    let existing = if o < outputs { inputs.min(BLOCK) } else { 0 };
+                    if lanes[existing..].iter().any(|&weight| weight != 0) {
+                        return Err(Fault::ConstantValue);
+                    }
+                    *total += lanes.iter().map(|&weight| i32::from(weight)).sum::<i32>();
+                }
+            }
+            if stated != totals {
+                return Err(Fault::ConstantValue);
+            }
+        }
+        Ok(())
+    }
+
     /// Index of the weight for (output channel, tap row, input channel, tap column) with `taps` = (h, w) and
     /// `blocks` input blocks.
     #[inline(always)]
@@ -79,6 +113,11 @@ impl<'p> Convolution<'p> {
         let window = Window::decode(record)?;
         let taps = window.kernel[0] * window.kernel[1];
         Ok(Self { window, filter: Filter::decode(record, WINDOW_WORDS, taps, 1)? })
+    }
+
+    /// See [`Op::check_constants`](crate::ops::Op::check_constants).
+    pub(super) fn check_constants(&self, channels: [usize; 2]) -> Result<(), Fault> {
+        Filter::check_weights(self.filter.weights, self.filter.weight_sums, self.window.kernel, channels)
     }
 }
 

@@ -46,6 +46,27 @@ impl<'p> Depthwise<'p> {
             range: record.range(WINDOW_WORDS + 4)?,
         })
     }
+
+    /// See [`Op::check_constants`](crate::ops::Op::check_constants).
+    pub(super) fn check_constants(&self, channels: usize) -> Result<(), Fault> {
+        let length = self.window.kernel[0] * self.window.kernel[1] * BLOCK;
+        for (at, (weights, stated)) in
+            self.weights.chunks_exact(length).zip(self.weight_sums.chunks_exact(BLOCK)).enumerate()
+        {
+            let existing = channels.saturating_sub(at * BLOCK).min(BLOCK);
+            let mut totals = [0; BLOCK];
+            for lanes in weights.chunks_exact(BLOCK) {
+                if lanes[existing..].iter().any(|&weight| weight != 0) {
+                    return Err(Fault::ConstantValue);
+                }
+                totals.iter_mut().zip(lanes).for_each(|(total, &weight)| *total += i32::from(weight));
+            }
+            if stated != totals {
+                return Err(Fault::ConstantValue);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reference loop.

@@ -37,7 +37,7 @@ impl<'p> GroupNorm<'p> {
         let channels = input.channels;
         let group = record.bounded(0, 1, channels)?;
         if (input.height, input.width, channels) != (output.height, output.width, output.channels)
-            || channels % group != 0
+            || !channels.is_multiple_of(group)
         {
             return Err(Fault::Shape);
         }
@@ -59,9 +59,9 @@ impl<'p> GroupNorm<'p> {
                 moments.sum += sum;
                 moments.squares += squares;
             }
-            for c in index * self.group..(index + 1) * self.group {
-                let (slope, offset) = moments.affine(self.constants, self.gamma[c], self.beta[c]);
-                affine[c] = [slope, offset];
+            let first = index * self.group;
+            for (c, affine) in affine.iter_mut().enumerate().skip(first).take(self.group) {
+                *affine = moments.affine(self.constants, self.gamma[c], self.beta[c]).into();
             }
         }
     }
@@ -70,8 +70,7 @@ impl<'p> GroupNorm<'p> {
 /// Reference loop of the second pass: every code through its channel's slope and offset.
 pub fn reference(op: &GroupNorm<'_>, affine: &[Affine], input: Rows<'_>, mut output: RowsMut<'_>) {
     for y in output.first..output.first + output.count {
-        for c in 0..output.layout.channels {
-            let [slope, offset] = affine[c];
+        for (c, &[slope, offset]) in affine.iter().enumerate().take(output.layout.channels) {
             for x in 0..output.layout.width {
                 let code = i32::from(input.code(y, x, c));
                 output.set_code(y, x, c, requantize_affine(code, slope, offset, op.range) as u8);

@@ -30,7 +30,8 @@ pub enum Fault {
     Parameter(u32),
     /// Constants reach outside the weights section or are misaligned.
     Constants(u32),
-    /// A multiplier is not finite, a bias too large, or a table entry out of range.
+    /// A multiplier is not finite, a bias too large, a table entry out of range, a weight of a channel that does not
+    /// exist not zero, or a stated sum of weights wrong.
     ConstantValue,
     /// Input and output share bytes.
     Overlap,

@@ -89,6 +89,19 @@ impl<'p> TransposedConvolution<'p> {
         Ok(())
     }
 
+    /// See [`Op::check_constants`](crate::ops::Op::check_constants).
+    pub(super) fn check_constants(&self, channels: [usize; 2]) -> Result<(), Fault> {
+        let blocks = channels[0].div_ceil(BLOCK);
+        for row in 0..self.stride[0] {
+            for column in 0..self.stride[1] {
+                let taps = [self.phase(0, row).taps, self.phase(1, column).taps];
+                let (weights, _, sums) = self.phase_filter(blocks, row, column);
+                Filter::check_weights(weights, sums, taps, channels)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Taps of `axis` (0 rows, 1 columns) at output positions congruent to `remainder`.
     pub const fn phase(&self, axis: usize, remainder: usize) -> Phase {
         Phase::new(self.kernel[axis], self.stride[axis], self.pads[axis], remainder)
@@ -121,7 +134,7 @@ impl<'p> TransposedConvolution<'p> {
 pub fn reference(op: &TransposedConvolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
     let blocks = input.layout.blocks();
     let halo = input.layout.halo;
-    debug_assert!(op.filter.multipliers.len() % OUTPUT_BLOCK == 0);
+    debug_assert!(op.filter.multipliers.len().is_multiple_of(OUTPUT_BLOCK));
     for y in output.first..output.first + output.count {
         let (ry, my) = (y % op.stride[0], y / op.stride[0]);
         let rows = op.phase(0, ry);
@@ -131,8 +144,8 @@ pub fn reference(op: &TransposedConvolution<'_>, input: Rows<'_>, mut output: Ro
             let (weights, bias, _) = op.phase_filter(blocks, ry, rx);
             let row = (halo.top + my) as isize + rows.first;
             let column = (halo.left + mx) as isize + columns.first;
-            for o in 0..output.layout.channels {
-                let mut accumulator = bias[o];
+            for (o, &bias) in bias.iter().enumerate().take(output.layout.channels) {
+                let mut accumulator = bias;
                 for ty in 0..rows.taps {
                     for c in 0..input.layout.channels {
                         for tx in 0..columns.taps {

@@ -6,8 +6,10 @@ use crate::arithmetic::{Multiplier, Range, Scale, requantize};
 
 /// Entries of every probability table.
 pub const INDEX_COUNT: usize = 4096;
-/// Index of logit zero.
+/// Index of logit zero under a sigmoid.
 pub const INDEX_CENTRE: i32 = 2048;
+/// Index of logit zero under a softmax, where only differences of indices enter a table: they must not saturate.
+pub const SOFTMAX_CENTRE: i32 = 1 << 15;
 
 /// The function the source model applies last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +20,11 @@ pub enum Activation {
     Softmax,
 }
 
-/// How output values become logit indices `0..4096` around [`INDEX_CENTRE`].
+/// How output values become logit indices: `0..4096` around [`INDEX_CENTRE`] for a sigmoid, `0..65536` around
+/// [`SOFTMAX_CENTRE`] for a softmax.
 #[derive(Debug, Clone, Copy)]
 pub enum HeadCodes<'p> {
-    /// Accumulators: `clamp(rne(f32(value)·multiplier[c]) + 2048)`.
+    /// Accumulators: `clamp(rne(f32(value)·multiplier[c]) + centre)`.
     Accumulators(&'p [Multiplier]),
     /// Codes: one 256-entry table.
     Table(&'p [u16]),
@@ -76,8 +79,10 @@ impl<'p> Head<'p> {
         }
         let (form, applied) = (word(bytes, 2), word(bytes, 3));
         let index_step = Scale::from_bits(word(bytes, 4));
-        if form > 1 || applied > 1 || !index_step.is_valid() {
-            return Err(fault(2));
+        for (index, sound) in [(2, form <= 1), (3, applied <= 1), (4, index_step.is_valid())] {
+            if !sound {
+                return Err(fault(index));
+            }
         }
         let scales_end = (Self::WORDS + channels) * 4;
         let codes_end = scales_end + if form == 0 { channels * 4 } else { 512 };
@@ -97,7 +102,8 @@ impl<'p> Head<'p> {
             HeadCodes::Accumulators(multipliers)
         } else {
             let table: &[u16] = bytemuck::try_cast_slice(middle).map_err(|_| fault(Self::WORDS))?;
-            if table.iter().any(|&index| usize::from(index) >= INDEX_COUNT) {
+            let sigmoid = activation == Activation::Sigmoid;
+            if sigmoid && table.iter().any(|&index| usize::from(index) >= INDEX_COUNT) {
                 return Err(fault(Self::WORDS + channels));
             }
             HeadCodes::Table(table)
@@ -117,12 +123,16 @@ impl<'p> Head<'p> {
         }
     }
 
-    /// The logit index of output value `value` of `channel`, `0..4096`.
+    /// The logit index of output value `value` of `channel`, see [`HeadCodes`].
     #[inline(always)]
     pub fn index(&self, value: i32, channel: usize) -> u16 {
         match self.codes {
             HeadCodes::Accumulators(multipliers) => {
-                let range = Range { zero_point: INDEX_CENTRE, low: 0, high: INDEX_COUNT as i32 - 1 };
+                let (zero_point, high) = match self.activation {
+                    Activation::Sigmoid => (INDEX_CENTRE, INDEX_COUNT as i32 - 1),
+                    Activation::Softmax => (SOFTMAX_CENTRE, i32::from(u16::MAX)),
+                };
+                let range = Range { zero_point, low: 0, high };
                 requantize(value, multipliers[channel], range) as u16
             }
             HeadCodes::Table(table) => table[(value & 255) as usize],

@@ -84,7 +84,7 @@ impl Preprocess {
         let overlap = word(bytes, 3) as usize;
         let geometry = match word(bytes, 2) {
             0 => Geometry::Resize,
-            1 if overlap < 4096 && overlap % 2 == 0 => Geometry::Tile { overlap },
+            1 if overlap < 4096 && overlap.is_multiple_of(2) => Geometry::Tile { overlap },
             1 => return Err(fault(3)),
             _ => return Err(fault(2)),
         };

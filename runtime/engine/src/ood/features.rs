@@ -1,4 +1,4 @@
-//! What the detectors see of a frame: intensity counts, pooled activations and a Gram matrix, summed in integers while
+//! What the detectors see of a frame: intensity counts, pooled activations and Gram matrices, summed in integers while
 //! the frame runs.
 
 use candor_core::interpreter::Observer;
@@ -26,10 +26,9 @@ pub struct Tap {
 #[derive(Debug, Clone)]
 pub struct Features {
     taps: Vec<Tap>,
-    spectrum: usize,
     /// Intensity counts, `[channels][64]`.
     pub intensities: Vec<u32>,
-    sums: Vec<u64>,
+    sums: Vec<[u64; 2]>,
     pixels: Vec<u64>,
     channel_scratch: Vec<[u64; 2]>,
     gram_scratch: Vec<u64>,
@@ -37,32 +36,25 @@ pub struct Features {
 }
 
 impl Features {
-    /// For outputs of `steps`; the Gram matrix is that of `steps[spectrum]`.
+    /// For outputs of `steps` and `channels` input channels.
     ///
     /// # Errors
     /// [`PlanError`] when a step does not exist.
-    pub fn new(
-        plan: &Plan<'_>,
-        steps: &[usize],
-        spectrum: usize,
-        channels: usize,
-    ) -> Result<Self, PlanError> {
+    pub fn new(plan: &Plan<'_>, steps: &[usize], channels: usize) -> Result<Self, PlanError> {
         let mut taps = Vec::new();
         for &step in steps.iter().take(TAP_LIMIT) {
             let tensor = plan.tensor(plan.step(step)?.output)?;
             taps.push(Tap { step, channels: tensor.layout.channels, zero_point: tensor.zero_point });
         }
         let widest = taps.iter().map(|tap| tap.channels).max().unwrap_or(0);
-        let side = taps.get(spectrum).map_or(0, |tap| tap.channels);
         Ok(Self {
             intensities: vec![0; channels * BINS],
-            sums: vec![0; taps.iter().map(|tap| tap.channels).sum()],
+            sums: vec![[0; 2]; taps.iter().map(|tap| tap.channels).sum()],
             pixels: vec![0; taps.len()],
             channel_scratch: vec![[0; 2]; widest],
-            gram_scratch: vec![0; side * (side + 1) / 2],
-            gram: vec![0; side * side],
+            gram_scratch: vec![0; widest * (widest + 1) / 2],
+            gram: vec![0; taps.iter().map(|tap| tap.channels * tap.channels).sum()],
             taps,
-            spectrum,
         })
     }
 
@@ -71,15 +63,10 @@ impl Features {
         &self.taps
     }
 
-    /// Index into [`Features::taps`] of the step whose Gram matrix is kept.
-    pub const fn spectrum(&self) -> usize {
-        self.spectrum
-    }
-
     /// Forgets the last frame.
     pub fn clear(&mut self) {
         self.intensities.fill(0);
-        self.sums.fill(0);
+        self.sums.fill([0; 2]);
         self.pixels.fill(0);
         self.gram.fill(0);
     }
@@ -94,25 +81,39 @@ impl Features {
         }
     }
 
-    /// Mean code of every channel of every tap, in tap order.
+    /// Of every tap in order: the mean code of each channel, then the deviation of each channel over the pixels.
+    ///
+    /// # Exactness
+    /// Sums are integers; one division for the mean, then E[v²] − mean² and a correctly rounded square root in f64.
     pub fn pooled(&self, pooled: &mut [f64]) {
-        let mut start = 0;
+        let (mut start, mut target) = (0, pooled);
         for (tap, &pixels) in self.taps.iter().zip(&self.pixels) {
-            for (slot, &sum) in pooled[start..].iter_mut().zip(&self.sums[start..start + tap.channels]) {
-                *slot = sum as f64 / pixels.max(1) as f64;
+            let sums = &self.sums[start..start + tap.channels];
+            let Some((own, rest)) = target.split_at_mut_checked(2 * tap.channels) else { return };
+            let count = pixels.max(1) as f64;
+            for (c, &[sum, squares]) in sums.iter().enumerate() {
+                let mean = sum as f64 / count;
+                own[c] = mean;
+                own[tap.channels + c] = (squares as f64 / count - mean * mean).max(0.0).sqrt();
             }
             start += tap.channels;
+            target = rest;
         }
     }
 
-    /// Number of pooled values.
+    /// Number of pooled values: two per tapped channel.
     pub fn pooled_len(&self) -> usize {
-        self.sums.len()
+        2 * self.sums.len()
     }
 
-    /// The Gram matrix `[C][C]` of the spectrum tap, zero point subtracted; symmetric, both triangles filled.
-    pub fn gram(&self) -> &[i64] {
-        &self.gram
+    /// The Gram matrices `[C][C]` of the taps in order, zero points subtracted; symmetric, both triangles filled.
+    pub fn grams(&self) -> impl Iterator<Item = &[i64]> {
+        let mut rest = &self.gram[..];
+        self.taps.iter().map(move |tap| {
+            let (own, after) = rest.split_at(tap.channels * tap.channels);
+            rest = after;
+            own
+        })
     }
 
     /// An observer that adds one model run to the sums.
@@ -125,25 +126,26 @@ impl Features {
         let start: usize = self.taps[..index].iter().map(|tap| tap.channels).sum();
         let sums = &mut self.channel_scratch[..tap.channels];
         kernels.channel_sums(rows, sums);
-        for (total, [sum, _]) in self.sums[start..].iter_mut().zip(sums.iter()) {
-            *total += sum;
+        for (total, [sum, squares]) in self.sums[start..].iter_mut().zip(sums.iter()) {
+            total[0] += sum;
+            total[1] += squares;
         }
         let pixels = (rows.layout.height * rows.layout.width) as u64;
         self.pixels[index] += pixels;
-        if index != self.spectrum {
-            return;
-        }
-        kernels.gram(rows, &mut self.gram_scratch);
+        let packed = &mut self.gram_scratch[..tap.channels * (tap.channels + 1) / 2];
+        kernels.gram(rows, packed);
+        let before: usize = self.taps[..index].iter().map(|tap| tap.channels * tap.channels).sum();
+        let gram = &mut self.gram[before..];
         let zero = i64::from(tap.zero_point);
-        let mut packed = self.gram_scratch.iter();
+        let mut packed = packed.iter();
         for i in 0..tap.channels {
             for j in 0..=i {
                 let raw = packed.next().copied().unwrap_or(0) as i64;
                 let cross = (sums[i][0] + sums[j][0]) as i64;
                 let centred = raw - zero * cross + zero * zero * pixels as i64;
-                self.gram[i * tap.channels + j] += centred;
+                gram[i * tap.channels + j] += centred;
                 if i != j {
-                    self.gram[j * tap.channels + i] += centred;
+                    gram[j * tap.channels + i] += centred;
                 }
             }
         }

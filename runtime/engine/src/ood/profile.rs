@@ -1,9 +1,10 @@
 //! The out-of-distribution profile of a package, read in place.
 //!
-//! Section layout: 16 words (format 1, channels, intensity references, taps, spectrum tap, spectrum references, least
+//! Section layout: 16 words (format 1, channels, intensity references, taps, zero, spectrum references, least
 //! and greatest frame height, least and greatest width, alpha as f32 bits, zeros), then a step index per tap padded to
 //! 16 words, then f64: joint threshold; median, spread and threshold of intensity, features and spectrum; intensity
-//! references `[n][64·channels]`; per tap mean, deviation and packed Cholesky factor; spectrum references `[n][C]`.
+//! references `[n][64·channels]`; per tap mean, deviation and packed Cholesky factor of its 2·C features; then per tap its
+//! spectrum references `[n][C]`.
 
 use super::features::{BINS, TAP_LIMIT};
 use super::score::{IntensityProfile, LayerProfile, ScoreScale, SpectrumProfile};
@@ -22,8 +23,6 @@ pub struct Profile<'p> {
     pub channels: usize,
     /// Tapped steps.
     pub steps: Vec<usize>,
-    /// Index of the tap whose spectrum is scored.
-    pub spectrum_tap: usize,
     /// Heights seen when fitting, least and greatest.
     pub heights: [usize; 2],
     /// Widths seen when fitting.
@@ -38,8 +37,8 @@ pub struct Profile<'p> {
     pub intensity: IntensityProfile<'p>,
     /// One per tap.
     pub layers: Vec<LayerProfile<'p>>,
-    /// Spectrum references.
-    pub spectrum: SpectrumProfile<'p>,
+    /// Spectrum references, one per tap.
+    pub spectra: Vec<SpectrumProfile<'p>>,
 }
 
 struct Floats<'p>(&'p [f64]);
@@ -71,8 +70,8 @@ impl<'p> Profile<'p> {
             return Ok(None);
         };
         let word = |index: usize| words[index] as usize;
-        let (channels, taps, spectrum_tap) = (word(1), word(3), word(4));
-        let limits = channels == 0 || channels > 3 || taps == 0 || taps > TAP_LIMIT || spectrum_tap >= taps;
+        let (channels, taps) = (word(1), word(3));
+        let limits = channels == 0 || channels > 3 || taps == 0 || taps > TAP_LIMIT;
         let many = word(2) > 4096 || word(5) > 4096;
         if word(0) != 1 || limits || many || floats.iter().any(|f| !f.is_finite()) {
             return Ok(None);
@@ -100,19 +99,20 @@ impl<'p> Profile<'p> {
         let bins = BINS * word(1);
         let references = floats.take(word(2) * bins)?;
         let mut layers = Vec::new();
-        for &count in counts {
+        for count in counts.iter().map(|channels| 2 * channels) {
             layers.push(LayerProfile {
                 mean: floats.take(count)?,
                 deviation: floats.take(count)?,
                 factor: floats.take(count * (count + 1) / 2)?,
             });
         }
-        let side = counts[word(4)];
-        let spectra = floats.take(word(5) * side)?;
+        let mut spectra = Vec::new();
+        for &channels in counts {
+            spectra.push(SpectrumProfile { channels, references: floats.take(word(5) * channels)? });
+        }
         floats.0.is_empty().then_some(Self {
             channels: word(1),
             steps: Vec::new(),
-            spectrum_tap: word(4),
             heights: [word(6), word(7)],
             widths: [word(8), word(9)],
             alpha: f32::from_bits(words[10]),
@@ -120,7 +120,7 @@ impl<'p> Profile<'p> {
             scales,
             intensity: IntensityProfile { bins, references },
             layers,
-            spectrum: SpectrumProfile { channels: side, references: spectra },
+            spectra,
         })
     }
 }

@@ -375,7 +375,7 @@ impl EntropyTable {
 /// How one detector's scores are put on a common scale, and where it alerts on its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoreScale {
-    /// Median of its held-out training scores.
+    /// Median of the logs of its held-out training scores.
     pub median: f64,
     /// Their 90th percentile minus the median, above 0.
     pub spread: f64,
@@ -383,10 +383,18 @@ pub struct ScoreScale {
     pub threshold: f64,
 }
 
+/// Least score that is told apart from zero.
+pub const SCORE_FLOOR: f64 = 1e-9;
+
+/// ln of a score, floored so that a perfect match stays finite.
+pub fn log_score(score: f64) -> f64 {
+    natural_log(score.max(SCORE_FLOOR))
+}
+
 impl ScoreScale {
-    /// (score − median) / spread; ∞ for a score that is no number, which must not pass as normal.
+    /// (ln score − median) / spread; ∞ for a score that is no number, which must not pass as normal.
     pub fn standardise(&self, score: f64) -> f64 {
-        if score.is_nan() { f64::INFINITY } else { (score - self.median) / self.spread }
+        if score.is_nan() { f64::INFINITY } else { (log_score(score) - self.median) / self.spread }
     }
 
     /// Whether this detector alone alerts.
@@ -398,31 +406,33 @@ impl ScoreScale {
 /// The joint score of several detectors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Combined {
-    /// The largest standardised score; higher is further from training.
+    /// The mean standardised log score; higher is further from training.
     pub value: f64,
-    /// Index of the detector it comes from, the reason to report.
+    /// Index of the detector that contributes most, the reason to report.
     pub leading: usize,
 }
 
-/// Largest standardised score over the detectors, in profile order; the first wins a tie.
+/// Mean standardised log score over the detectors, in profile order; the first wins a tie for the lead.
 ///
-/// Why the largest and not the smallest p-value: a p-value from n scores cannot fall below 1/(n+1), so every
-/// clearly foreign frame would tie, and with several detectors more training frames tie at that floor than a
-/// small false-alarm rate allows. Standardised scores keep their order beyond the training range. −∞ without
-/// detectors.
+/// A sum of logs adds the evidence of detectors that look at different things, as Fisher's combination of p-values
+/// (1925) does: a training frame that is odd in one respect is normal in the others, a foreign frame is odd in
+/// several. The largest score is ruled by whichever detector has the heaviest tail. p-values themselves cannot be
+/// used: from n scores they never fall below 1/(n+1), so every clearly foreign frame would tie. −∞ without detectors.
 ///
 /// # Errors
 /// [`LengthMismatch`] unless there is one score per scale.
 pub fn combine(scales: &[ScoreScale], scores: &[f64]) -> Result<Combined, LengthMismatch> {
     check("scores", scales.len(), scores.len())?;
-    let mut best = Combined { value: f64::NEG_INFINITY, leading: 0 };
+    let (mut total, mut greatest, mut leading) = (0.0, f64::NEG_INFINITY, 0);
     for (index, (scale, &score)) in scales.iter().zip(scores).enumerate() {
         let value = scale.standardise(score);
-        if value > best.value {
-            best = Combined { value, leading: index };
+        total += value;
+        if value > greatest {
+            (greatest, leading) = (value, index);
         }
     }
-    Ok(best)
+    let value = if scales.is_empty() { f64::NEG_INFINITY } else { total / scales.len() as f64 };
+    Ok(Combined { value, leading })
 }
 
 /// Conformal p-value (1 + #{held-out ≥ score}) / (n + 1) against ascending held-out scores (Vovk et al., 2005):

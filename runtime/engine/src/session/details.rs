@@ -9,7 +9,7 @@ use candor_core::calibration;
 /// What fitting and evaluation need of a frame, in the frame's own pixels.
 #[derive(Debug, Clone, Default)]
 pub struct Details {
-    /// Logit index per output channel, planar `[channels][H·W]`.
+    /// Logit index per output channel, planar `[channels][H·W]`: see [`HeadCodes`](candor_core::package::HeadCodes).
     pub indices: Vec<u16>,
     /// The model's own class probabilities, planar `[classes][H·W]`, in 1/65535.
     pub uncalibrated: Vec<u16>,

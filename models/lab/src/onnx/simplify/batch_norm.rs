@@ -30,7 +30,9 @@ pub(super) fn fold(network: &mut Network, allowance: &mut Allowance) {
         let before = maker.get(source).copied().flatten().filter(|_| reads.get(source) == Some(&1));
         match (affine, before) {
             (None, _) => done.push(node),
-            (Some(affine), Some(before)) if fold_into(network, &mut done[before], &affine, allowance) => {
+            (Some(affine), Some(before))
+                if fold_into(network, &mut done[before], &affine, &reads, allowance) =>
+            {
                 done[before].output = output;
                 maker[output] = Some(before);
                 continue;
@@ -68,17 +70,30 @@ fn round(value: f64) -> f32 {
 }
 
 /// Folds a batch norm into convolution `node`; false when it is none, or its weights are not constant.
-fn fold_into(network: &mut Network, node: &mut Node, affine: &Affine, allowance: &mut Allowance) -> bool {
+fn fold_into(
+    network: &mut Network,
+    node: &mut Node,
+    affine: &Affine,
+    reads: &[usize],
+    allowance: &mut Allowance,
+) -> bool {
     let transposed_groups = match node.op {
         Op::Conv { .. } => None,
         Op::ConvTranspose { groups, .. } => Some(groups),
         _ => return false,
     };
-    if !allowance.take(shape(network, node.inputs[1]).iter().product()) {
+    let unfolded = node.inputs[1];
+    // Weights made by an earlier fold are newer than `reads` and belong to this convolution.
+    let owned = reads.get(unfolded).is_none_or(|&reads| reads == 1);
+    if !owned && !allowance.take(shape(network, unfolded).iter().product()) {
         return false;
     }
     let Some((weight, bias)) = folded(network, node, transposed_groups, affine) else { return false };
-    let weight_shape = shape(network, node.inputs[1]).to_vec();
+    let weight_shape = shape(network, unfolded).to_vec();
+    if owned {
+        // Freed now rather than by pruning, so that no second copy of all weights is ever held.
+        network.values[unfolded].constant = None;
+    }
     let weight = add_constant(network, format!("{}:weight", node.name), weight_shape, weight);
     let bias = add_constant(network, format!("{}:bias", node.name), vec![bias.len()], bias);
     node.inputs.truncate(1);
@@ -103,13 +118,11 @@ fn folded(
             row / (rows / groups) * columns + position / kernel % columns
         }
     };
-    let weight: Vec<f32> = constant_floats(network, node.inputs[1])?
-        .iter()
-        .enumerate()
-        .map(|(position, &value)| {
-            Some(round(f64::from(value) * affine.factor.get(channel_of(position)).copied()?))
-        })
-        .collect::<Option<_>>()?;
+    let unfolded = constant_floats(network, node.inputs[1])?;
+    let mut weight = Vec::with_capacity(unfolded.len());
+    for (position, &value) in unfolded.iter().enumerate() {
+        weight.push(round(f64::from(value) * affine.factor.get(channel_of(position))?));
+    }
     let old = match node.inputs.get(2) {
         None => vec![0.0; affine.factor.len()],
         Some(&id) => constant_floats(network, id)?.to_vec(),

@@ -40,8 +40,8 @@ fn tensors(case: &Path, prefix: &str) -> Option<Vec<NamedTensor>> {
         .collect()
 }
 
-/// Largest excess of |actual − expected| over the ONNX backend tolerance 1e-7 + 1e-3 · |expected|; `None` when
-/// shape or type differ.
+/// Largest excess of |actual − expected| over the ONNX backend tolerance, 1e-7 + 1e-3 · |expected|; `None`
+/// when shape or type differ.
 fn excess(actual: &Tensor, expected: &Tensor) -> Option<f32> {
     if actual.shape != expected.shape {
         return None;
@@ -150,7 +150,7 @@ fn npy(path: &Path) -> Vec<f32> {
     elements.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
 }
 
-/// Largest absolute difference of a network's first output from `expected`, and the largest magnitude expected.
+/// Largest absolute difference of a network's first output from `expected`, and its largest magnitude.
 fn difference(network: &Network, input: &[f32], expected: &[f32]) -> (f32, f32) {
     let shape = network.values[network.inputs[0]].shape.clone();
     let output = super::run(network, Tensor::f32(shape, input.to_vec()));
