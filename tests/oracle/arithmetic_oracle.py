@@ -176,13 +176,15 @@ def resizes():
         for kind in (np.uint8, np.int8):
             offset = 128 if kind is np.int8 else 0
             model = Model(500 + index, "Resize")
-            x = model.input((1, 5, 8, 6), kind, 0.04, 99 - offset)
+            # A power of two keeps ONNX Runtime's floats exact, so that ties between two codes are ties for both.
+            step = 0.04 if mode == "nearest" else 1 / 32
+            x = model.input((1, 5, 8, 6), kind, step, 99 - offset)
             scales = model.constant("scales", np.array([1, 1, scale, scale], np.float32))
             mapping = dict(mode=mode, coordinate_transformation_mode=coordinates)
             if mode == "nearest":
                 mapping["nearest_mode"] = "floor" if coordinates == "asymmetric" else "round_prefer_floor"
             y = model.node("Resize", [x, "", scales], "y", **mapping)
-            model.finish(y, kind, 0.04, 99 - offset, optimise=mode == "nearest")
+            model.finish(y, kind, step, 99 - offset, optimise=mode == "nearest")
 
 
 def models(out):
@@ -203,12 +205,15 @@ def models(out):
 def pillow(out):
     from PIL import Image
     random = np.random.default_rng(7)
+    os.makedirs(out)
     extents = [(1, 1), (1, 7), (5, 3), (16, 16), (31, 64), (100, 37), (257, 129), (480, 640), (3, 500)]
     targets = [(1, 1), (8, 8), (16, 9), (64, 64), (33, 100), (129, 257), (7, 500)]
     for number, (source, target) in enumerate((s, t) for s in extents for t in targets):
         noise = random.integers(0, 256, source).astype(np.uint8)
         image = noise if number % 3 else (noise & 1) * np.uint8(255)
-        resized = np.asarray(Image.fromarray(image).resize(target[::-1], Image.Resampling.BILINEAR))
+        # Columns, then rows: in one call Pillow may take the rows first, which rounds differently in between.
+        columns = Image.fromarray(image).resize((target[1], source[0]), Image.Resampling.BILINEAR)
+        resized = np.asarray(columns.resize(target[::-1], Image.Resampling.BILINEAR))
         with open(os.path.join(out, f"{number:03d}.bin"), "wb") as file:
             file.write(np.array([*source, *target], "<u4").tobytes() + image.tobytes() + resized.tobytes())
 

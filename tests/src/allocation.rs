@@ -1,6 +1,7 @@
 //! An allocator that counts, for the tests which prove that nothing is allocated once a model is loaded.
 //!
-//! Use it in a test binary of its own, whose tests run one at a time: the counts belong to the whole process.
+//! Use it in a test binary of its own, whose tests run one at a time: the counts belong to the whole
+//! process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

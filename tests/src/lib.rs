@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod binaries;
+pub mod onnx;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +13,8 @@ use std::process::Command;
 /// The comma list of optional things (`data`, `oracle`, `avx2`, ...) that must not be skipped in this run.
 pub const REQUIRE_VARIABLE: &str = "CANDOR_REQUIRE";
 
-/// Hands through what a test needs, or prints `SKIPPED name: why` and gives `None`, so that the test returns.
+/// Hands through what a test needs, or prints `SKIPPED name: why` and gives `None`, so that the test
+/// returns.
 ///
 /// The line goes to the real standard error, so that a passing test run still shows what it left out.
 ///
@@ -41,7 +43,8 @@ pub fn workspace_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// A folder of the shared test data, found under `CANDOR_DATA` or beside the checkout; optional thing `data`.
+/// A folder of the shared test data, found under `CANDOR_DATA` or beside the checkout; optional thing
+/// `data`.
 pub fn data(folder: &str) -> Option<PathBuf> {
     let base = match std::env::var_os("CANDOR_DATA") {
         Some(base) => PathBuf::from(base),

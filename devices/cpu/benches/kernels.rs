@@ -1,6 +1,7 @@
 //! Prints the rate of each tier's kernels on one thread beside that of its dot product on registers alone.
 //!
-//! Arguments choose tiers by name; without any, all available ones run. Times are the least of several runs.
+//! Arguments choose tiers by name; without any, all available ones run. Times are the least of several
+//! runs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use candor_core::arithmetic::{Multiplier, Range};

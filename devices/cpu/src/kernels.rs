@@ -70,12 +70,12 @@ fn table_of(tier: Tier) -> Option<&'static Table> {
 }
 
 impl CpuKernels {
-    /// Kernels of `tier` on `threads` threads, the caller's included; the others start here and end with the
-    /// value.
+    /// Kernels of `tier` on `threads` threads, the caller's included; the others start here and end with
+    /// the value.
     ///
     /// # Errors
-    /// [`TierError`] when this machine lacks the tier (the message lists those it has), when `threads` is not
-    /// in `1..=`[`THREADS_LIMIT`], or when the system refuses a thread.
+    /// [`TierError`] when this machine lacks the tier (the message lists those it has), when `threads` is
+    /// not in `1..=`[`THREADS_LIMIT`], or when the system refuses a thread.
     pub fn new(tier: Tier, threads: usize) -> Result<Self, TierError> {
         let table = table_of(tier).ok_or(TierError::Unavailable(tier))?;
         if !(1..=THREADS_LIMIT).contains(&threads) {

@@ -1,7 +1,7 @@
 //! A fixed set of worker threads that join the caller in one closure at a time; no allocation per call.
 //!
-//! A worker enters a job only while it is open, and the caller closes it as soon as its own share ends, so a
-//! worker that the system has not scheduled delays nobody. Workers spin briefly, then sleep.
+//! A worker enters a job only while it is open, and the caller closes it as soon as its own share ends, so
+//! a worker that the system has not scheduled delays nobody. Workers spin briefly, then sleep.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -32,6 +32,7 @@ struct Shared {
     job: UnsafeCell<Option<*const Body>>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
+    started: AtomicUsize,
     sleepers: AtomicUsize,
     sleep: Mutex<()>,
     wake: Condvar,
@@ -43,8 +44,8 @@ struct Shared {
 // SAFETY: `job` is written only by the caller that holds `Pool::exclusive`, while no worker is inside a job
 // and none can enter; workers read it only after entering. Everything else synchronises itself.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; the pointer inside is only followed while its closure, which is Sync, is borrowed by the
-// caller.
+// SAFETY: as above; the pointer inside is only followed while its closure, which is Sync, is borrowed by
+// the caller.
 unsafe impl Send for Shared {}
 
 /// Worker threads; dropping the pool ends and joins them.
@@ -72,7 +73,7 @@ fn spin_until(done: impl Fn() -> bool) -> bool {
 }
 
 impl Pool {
-    /// Starts `workers` threads beside the caller's.
+    /// Starts `workers` threads beside the caller's and waits until they run.
     ///
     /// # Errors
     /// The kind of error with which the system refused a thread; those already started end.
@@ -82,6 +83,7 @@ impl Pool {
             job: UnsafeCell::new(None),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
+            started: AtomicUsize::new(0),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
@@ -94,6 +96,10 @@ impl Pool {
             let shared = Arc::clone(&pool.shared);
             let builder = thread::Builder::new().name(format!("candor-{index}")).stack_size(STACK_BYTES);
             pool.workers.push(builder.spawn(move || shared.work()).map_err(|error| error.kind())?);
+        }
+        // A thread allocates while it starts; after this nothing does.
+        while pool.shared.started.load(SeqCst) < workers {
+            thread::yield_now();
         }
         Ok(pool)
     }
@@ -174,6 +180,7 @@ impl Drop for Closing<'_> {
 impl Shared {
     /// A worker's life: enter each job once while it is open.
     fn work(&self) {
+        self.started.fetch_add(1, SeqCst);
         let mut last = 0;
         loop {
             let open = |state: u64| state & OPEN != 0 && state / JOB != last;

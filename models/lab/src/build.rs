@@ -114,10 +114,10 @@ fn preprocess(network: &Network, options: &BuildOptions) -> Result<Preprocess, V
     let Some(&input) = network.inputs.first() else { return Err(vec!["the model has no input".into()]) };
     let shape = &network.values[input].shape;
     if let Geometry::Tile { overlap } = options.geometry {
-        let most = shape.iter().skip(2).min().map_or(0, |&extent| extent / 2);
+        let most = shape.iter().skip(2).min().map_or(0, |&extent| extent * 3 / 4);
         if overlap > most || !overlap.is_multiple_of(2) {
             let what = format!("--overlap {overlap}: give an even number of at most {most}");
-            return Err(vec![format!("{what}, half the model's shorter side")]);
+            return Err(vec![format!("{what}, three quarters of the model's shorter side")]);
         }
     }
     let order = if shape.get(1) == Some(&3) { ChannelOrder::Rgb } else { ChannelOrder::Gray };

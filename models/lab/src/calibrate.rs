@@ -1,8 +1,8 @@
 //! Calibration: fitted in floats from histograms of integer logits, shipped as monotone integer tables.
 //!
 //! The evidence is the *quantized* model's own logits. A logit index `i` in 0..4096 stands for the logit
-//! `(i − 2048)·step`, so every fit is O(4096) whatever the number of pixels, and what comes out is the table
-//! the device looks probabilities up in: no exponential is left for the device to compute.
+//! `(i − 2048)·step`, so every fit is O(4096) whatever the number of pixels, and what comes out is the
+//! table the device looks probabilities up in: no exponential is left for the device to compute.
 mod beta;
 mod choose;
 mod error;
@@ -87,13 +87,13 @@ pub struct Fit {
 
 /// Fits one method to a histogram by maximum likelihood.
 ///
-/// * Temperature, Platt: logistic regression by damped Newton without regularisation. A slope that
-///   would be negative becomes 0, so that tables never fall.
+/// * Temperature, Platt: logistic regression by damped Newton without regularisation. A slope that would be
+///   negative becomes 0, so that tables never fall.
 /// * Beta: the same on (ln p, −ln(1−p), 1), with the exact optimum under a, b ≥ 0.
 /// * Isotonic: pool-adjacent-violators, see [`pool_adjacent_violators`] and the rules stated there.
 ///
-/// When the two classes do not overlap the likelihood of the parametric maps has no maximum; the descent then
-/// stops at a likelihood within 1e-10 of certain, and tables saturate at 1 and 65534.
+/// When the two classes do not overlap the likelihood of the parametric maps has no maximum; the descent
+/// then stops at a likelihood within 1e-10 of certain, and tables saturate at 1 and 65534.
 ///
 /// # Errors
 /// [`CalibrateError::Empty`] without pixels and [`CalibrateError::SingleClass`] when all pixels have one

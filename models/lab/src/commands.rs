@@ -126,8 +126,7 @@ impl ModelOptions {
     }
 
     fn choose_output(&self, network: &mut Network, notes: &mut Vec<String>) -> Result<(), Failure> {
-        let names: Vec<String> =
-            network.outputs.iter().map(|&id| network.values[id].name.clone()).collect();
+        let names: Vec<String> = network.outputs.iter().map(|&id| network.values[id].name.clone()).collect();
         let chosen = match &self.output {
             None => 0,
             Some(name) => names.iter().position(|own| own == name).ok_or_else(|| {

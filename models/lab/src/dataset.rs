@@ -17,7 +17,8 @@ pub enum Split {
 }
 
 impl Split {
-    /// Whether the frame called `stem` belongs to this side: the parity of its 64-bit FNV-1a hash (Fowler, Noll & Vo).
+    /// Whether the frame called `stem` belongs to this side: the parity of its 64-bit FNV-1a hash (Fowler,
+    /// Noll & Vo).
     pub fn takes(self, stem: &str) -> bool {
         let hash = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -92,8 +93,8 @@ impl Entry {
         read::open(&self.image).map_err(|error| error.to_string())
     }
 
-    /// Reads the mask as class labels of `classes` classes: values below `classes` are classes; a two-valued mask of
-    /// 0 and 255 is background and foreground.
+    /// Reads the mask as class labels of `classes` classes: values below `classes` are classes; a
+    /// two-valued mask of 0 and 255 is background and foreground.
     ///
     /// # Errors
     /// A line naming the file: unreadable, another size than the frame, or a value that is no class.
@@ -113,7 +114,8 @@ impl Entry {
         let binary = labels.distinct().iter().all(|&value| value == 0 || value == 255);
         let labels = if binary { labels.mapped(|value| u8::from(value > 0)) } else { labels };
         if let Some(value) = labels.distinct().into_iter().find(|&value| usize::from(value) >= classes) {
-            let fix = format!("give values up to {}, or 0 and 255 for two classes", classes.saturating_sub(1));
+            let fix =
+                format!("give values up to {}, or 0 and 255 for two classes", classes.saturating_sub(1));
             return Err(format!("{}: value {value} is no class; {fix}", path.display()));
         }
         Ok(labels.into_values())

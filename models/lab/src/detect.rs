@@ -1,9 +1,9 @@
 //! Out-of-distribution detection per frame: fitted off-device (`fit`, `verdict`), applied on it (`score`).
 //!
-//! Four detectors, each scoring a frame the higher the less it looks like the training frames: the intensity
-//! histogram (a mandatory baseline), multi-layer Mahalanobis distance, Gram spectrum, and mean entropy (a
-//! control, near chance in medical imaging). Their held-out scores set thresholds at a stated false-alarm
-//! rate.
+//! Four detectors, each scoring a frame the higher the less it looks like the training frames: the
+//! intensity histogram (a mandatory baseline), multi-layer Mahalanobis distance, Gram spectrum, and mean
+//! entropy (a control, near chance in medical imaging). Their held-out scores set thresholds at a stated
+//! false-alarm rate.
 pub mod fit;
 pub(crate) mod linear;
 

@@ -99,8 +99,7 @@ pub fn evaluate(
     let session_options = SessionOptions { threads: options.threads, ..Default::default() };
     let mut session = Session::new(package, &session_options).map_err(line)?;
     let view = package.view().map_err(line)?;
-    let classes: Vec<String> =
-        view.classes().map_err(|e| line(e.into()))?.map(str::to_string).collect();
+    let classes: Vec<String> = view.classes().map_err(|e| line(e.into()))?.map(str::to_string).collect();
     let failed = |error: crate::metrics::MetricError| vec![error.to_string()];
     let mut accumulators =
         [Accumulator::new(classes.len()).map_err(failed)?, Accumulator::new(classes.len()).map_err(failed)?];
@@ -178,7 +177,9 @@ fn foreign(
     let (mut plain, mut matched) = (Vec::new(), Vec::new());
     for (index, entry) in dataset::list(folder, None, Split::All, only)?.iter().enumerate() {
         let frame = entry.frame().map_err(|line| vec![line])?;
-        for (list, frame) in [(&mut plain, Some(frame.clone())), (&mut matched, references.apply(&frame, index))] {
+        for (list, frame) in
+            [(&mut plain, Some(frame.clone())), (&mut matched, references.apply(&frame, index))]
+        {
             let Some(frame) = frame else { continue };
             list.extend(verdict(session, &frame)?);
         }
@@ -222,7 +223,8 @@ impl Evaluation {
         let floats: Vec<(f64, f64)> =
             self.frames.iter().filter_map(|f| Some((f.float_dice?, f.scores.dice.mean?))).collect();
         if !floats.is_empty() {
-            let mean = |pick: fn(&(f64, f64)) -> f64| floats.iter().map(pick).sum::<f64>() / floats.len() as f64;
+            let mean =
+                |pick: fn(&(f64, f64)) -> f64| floats.iter().map(pick).sum::<f64>() / floats.len() as f64;
             document["float"] = json!({ "dice": mean(|p| p.0), "int8_dice": mean(|p| p.1),
                 "difference": mean(|p| p.1 - p.0) });
         }

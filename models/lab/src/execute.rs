@@ -1,4 +1,5 @@
-//! Runs a typed network in f32: the range collector, the float baseline and the subject of ONNX conformance.
+//! Runs a typed network in f32: the range collector, the float baseline and the subject of ONNX
+//! conformance.
 //!
 //! Semantics are those of the ONNX operator specification for the operators of [`crate::network::Op`].
 //! Convolutions and matrix products sum in an order that depends on the processor, so floats may differ in

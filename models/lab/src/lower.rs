@@ -41,8 +41,8 @@ pub(crate) struct Lowering<'a> {
 /// What becomes of the network's last activation and its output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ending {
-    /// A final Sigmoid, Softmax or ArgMax is left to the calibration tables, and the last convolution's sums are
-    /// kept as accumulators where no file asks for codes.
+    /// A final Sigmoid, Softmax or ArgMax is left to the calibration tables, and the last convolution's
+    /// sums are kept as accumulators where no file asks for codes.
     #[default]
     Logits,
     /// The network as it is, ending in codes: for comparing single operators with another engine.
@@ -275,7 +275,8 @@ impl Lowering<'_> {
         nodes.iter().position(|node| node.inputs.contains(&value) && self.consumers[node.output] > 0)
     }
 
-    /// True when `value` may be folded into its consumer: it is read once, and no file said how to quantize it.
+    /// True when `value` may be folded into its consumer: it is read once, and no file said how to quantize
+    /// it.
     pub(crate) fn foldable(&self, value: ValueId) -> Option<usize> {
         let given = self.source.from_file && self.source.activations[value].is_some();
         if given { None } else { self.sole_consumer(value) }

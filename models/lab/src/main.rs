@@ -6,7 +6,11 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "candor-lab", version, about = "Imports, quantizes, calibrates, packs, trains and evaluates segmenters")]
+#[command(
+    name = "candor-lab",
+    version,
+    about = "Imports, quantizes, calibrates, packs, trains and evaluates segmenters"
+)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,

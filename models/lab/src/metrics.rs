@@ -1,8 +1,8 @@
 //! Measurement: every figure `evaluate` reports on masks, confidences and alerts, with its definition.
 //!
-//! Probabilities are `u16` (probability = value / 65535), labels `u8` with 0 as background, frames row-major.
-//! Whatever can be summed is summed in integers, so the figures do not depend on the order of the frames;
-//! per-frame means (DSC, IoU, HD95, ACE, MCE) are added in the order in which the frames come.
+//! Probabilities are `u16` (probability = value / 65535), labels `u8` with 0 as background, frames
+//! row-major. Whatever can be summed is summed in integers, so the figures do not depend on the order of
+//! the frames; per-frame means (DSC, IoU, HD95, ACE, MCE) are added in the order in which the frames come.
 mod accumulate;
 mod bootstrap;
 mod boundary;

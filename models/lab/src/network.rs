@@ -333,7 +333,8 @@ pub enum Op {
     Expand,
     /// inputs: a [..,M,K], b [..,K,N]
     MatMul,
-    /// inputs: x f32, scale (scalar or [C]), zero point (u8 or i8, same extent); saturating round half to even
+    /// inputs: x f32, scale (scalar or [C]), zero point (u8 or i8, same extent); saturating round half to
+    /// even
     Quantize {
         /// Axis of several scales.
         axis: usize,

@@ -1,8 +1,9 @@
 //! ONNX import: a model file in, the typed [`crate::network::Network`] out, or every reason why not.
 //!
-//! The file is hostile until proven otherwise: every length and count is checked and bounded before memory is
-//! taken, nothing in it drives recursion, no other file is opened. An operator is accepted only where its
-//! version and every attribute are understood; shapes are static, shape arithmetic is folded on the way.
+//! The file is hostile until proven otherwise: every length and count is checked and bounded before memory
+//! is taken, nothing in it drives recursion, no other file is opened. An operator is accepted only where
+//! its version and every attribute are understood; shapes are static, shape arithmetic is folded on the
+//! way.
 
 mod call;
 mod catalog;
@@ -30,7 +31,8 @@ use crate::network::{Coordinates, Network, Tensor};
 /// Choices the file leaves open.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Height and width, in pixels, of 4-axis inputs whose file leaves them symbolic. A symbolic batch is 1.
+    /// Height and width, in pixels, of 4-axis inputs whose file leaves them symbolic. A symbolic batch is
+    /// 1.
     pub input_size: Option<[usize; 2]>,
     /// Coordinates of linear Upsample and Resize before operator set 11, where the file cannot state them.
     /// Default: asymmetric, as ONNX Runtime does.

@@ -72,8 +72,8 @@ pub fn sigmoid_table() -> Vec<u16> {
     (0..INDEX_COUNT).map(|i| (probability(i) * 65535.0).round().clamp(1.0, 65534.0) as u16).collect()
 }
 
-/// `e^logit` in 1/65535 for every index up to the centre (the greatest logit's own), at least 1 so that every class
-/// keeps some probability.
+/// `e^logit` in 1/65535 for every index up to the centre (the greatest logit's own), at least 1 so that
+/// every class keeps some probability.
 pub fn exponential_table() -> Vec<u16> {
     let weight = |index| (logit_of(index).min(0.0).exp() * 65535.0).round().clamp(1.0, 65535.0) as u16;
     (0..INDEX_COUNT).map(weight).collect()
@@ -144,3 +144,6 @@ pub fn golden_section(session: &mut Session<'_>) -> Result<Vec<u8>, Error> {
     bytes.extend(steps.0.iter().flat_map(|d| d.to_le_bytes()));
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

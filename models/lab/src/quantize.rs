@@ -74,7 +74,8 @@ impl Quantization {
 
 /// Symmetric per-output-channel weights, −127..=127: `channel(i)` gives the output channel of element `i`.
 ///
-/// A channel whose weights are all tiny gets a scale no smaller than `floor`, so that its bias stays in range.
+/// A channel whose weights are all tiny gets a scale no smaller than `floor`, so that its bias stays in
+/// range.
 pub fn weights_per_channel(
     weights: &[f32],
     channels: usize,
@@ -92,3 +93,6 @@ pub fn weights_per_channel(
     let code = |(i, w): (usize, &f32)| (w / scales[channel(i)]).round_ties_even().clamp(-127.0, 127.0) as i8;
     IntegerWeights { codes: weights.iter().enumerate().map(code).collect(), scales, axis }
 }
+
+#[cfg(test)]
+mod tests;

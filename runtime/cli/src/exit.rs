@@ -1,5 +1,5 @@
-//! Failures and the documented exit codes: 0 done, 2 usage, 3 invalid model, package or input, 4 memory budget,
-//! 5 device unavailable, 6 self-test failed, 10 an alert with `--fail-on-alert`.
+//! Failures and the documented exit codes: 0 done, 2 usage, 3 invalid model, package or input, 4 memory
+//! budget, 5 device unavailable, 6 self-test failed, 10 an alert with `--fail-on-alert`.
 
 use candor::{Error, ErrorKind};
 use std::fmt;

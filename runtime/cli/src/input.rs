@@ -26,7 +26,8 @@ impl RunOptions {
     /// The engine's options.
     ///
     /// # Errors
-    /// A usage failure for an unknown tier or byte count, exit code 5 for a device this build does not have.
+    /// A usage failure for an unknown tier or byte count, exit code 5 for a device this build does not
+    /// have.
     pub fn session(&self) -> Result<SessionOptions, Failure> {
         if self.device != "cpu" {
             let message = format!("device '{}' is not in this build; use --device cpu", self.device);

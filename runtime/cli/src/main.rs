@@ -1,4 +1,5 @@
-//! The `candor` binary that ships on a device: run packages over frames and say how far to trust the result.
+//! The `candor` binary that ships on a device: run packages over frames and say how far to trust the
+//! result.
 
 mod commands;
 mod exit;

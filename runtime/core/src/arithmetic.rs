@@ -1,7 +1,8 @@
 //! The only floating-point arithmetic of the specification: scales, and the one requantize step.
 //!
-//! Semantics are those of ONNX `QLinearConv` (operator set 10). A code is an unsigned byte; a signed model's int8
-//! value is the code minus 128, so one representation serves both and x86 dot products need no conversion.
+//! Semantics are those of ONNX `QLinearConv` (operator set 10). A code is an unsigned byte; a signed
+//! model's int8 value is the code minus 128, so one representation serves both and x86 dot products need no
+//! conversion.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -81,7 +82,8 @@ impl Scale {
         value as f32 * self.0
     }
 
-    /// The code of a real value: `clamp(rne(x / scale) + zero_point, 0, 255)`; `None` when `x` is not a number.
+    /// The code of a real value: `clamp(rne(x / scale) + zero_point, 0, 255)`; `None` when `x` is not a
+    /// number.
     ///
     /// # Exactness
     /// ONNX `QuantizeLinear`: one IEEE division, rounding half to even, saturation.
@@ -117,9 +119,9 @@ pub fn round_half_even(x: f32) -> i32 {
 /// The one requantize step: `clamp(rne(f32(accumulator) · multiplier) + zero_point, low, high)`.
 ///
 /// # Exactness
-/// `f32(accumulator)` rounds half to even, the product is one IEEE multiply, never fused. Clamping before rounding
-/// equals clamping after it, because the bounds are integers and rounding is monotone; it keeps the conversion to
-/// an integer in range on machines that disagree about overflow.
+/// `f32(accumulator)` rounds half to even, the product is one IEEE multiply, never fused. Clamping before
+/// rounding equals clamping after it, because the bounds are integers and rounding is monotone; it keeps
+/// the conversion to an integer in range on machines that disagree about overflow.
 #[inline(always)]
 pub fn requantize(accumulator: i32, multiplier: Multiplier, range: Range) -> i32 {
     let product = accumulator as f32 * multiplier.0;
@@ -128,7 +130,8 @@ pub fn requantize(accumulator: i32, multiplier: Multiplier, range: Range) -> i32
     round_half_even(product.max(low).min(high)) + range.zero_point
 }
 
-/// Requantize with a real offset, for normalisation: `clamp(rne(f32(accumulator)·multiplier + offset) + zero_point)`.
+/// Requantize with a real offset, for normalisation: `clamp(rne(f32(accumulator)·multiplier + offset) +
+/// zero_point)`.
 ///
 /// # Exactness
 /// As [`requantize`], with one IEEE addition after the multiply, never fused.
@@ -168,12 +171,13 @@ impl Moments {
         product.saturating_sub(square)
     }
 
-    /// Turns group moments into `(multiplier, offset)` such that `rne(code·multiplier + offset)` is the normalised,
-    /// scaled and shifted value in output steps: `((code − mean) / √(variance + epsilon)·gamma + beta) / scale_out`.
+    /// Turns group moments into `(multiplier, offset)` such that `rne(code·multiplier + offset)` is the
+    /// normalised, scaled and shifted value in output steps: `((code − mean) / √(variance +
+    /// epsilon)·gamma + beta) / scale_out`.
     ///
     /// # Exactness
-    /// Mean and variance are exact integers; then f64 in the written order with correctly rounded division and an
-    /// integer square root, so every IEEE machine agrees; the results round once to f32.
+    /// Mean and variance are exact integers; then f64 in the written order with correctly rounded division
+    /// and an integer square root, so every IEEE machine agrees; the results round once to f32.
     pub fn affine(
         self,
         constants: Normalization,
@@ -185,7 +189,8 @@ impl Moments {
         let variance = self.scaled_variance() as f64 / count / count;
         let deviation = square_root(variance + f64::from(constants.epsilon.0));
         let steps = f64::from(constants.output_steps.0);
-        // A constant group is all mean: a slope would only add the rounding of slope · mean, which f32 cannot cancel.
+        // A constant group is all mean: a slope would only add the rounding of slope · mean, which f32
+        // cannot cancel.
         let slope = if variance > 0.0 { f64::from(gamma.0) * steps / deviation } else { 0.0 };
         let offset = f64::from(beta.0) * steps - mean * slope;
         (Multiplier(slope as f32), Multiplier(offset as f32))

@@ -11,13 +11,13 @@ pub const BOUNDARY_RADIUS: usize = 2;
 /// The probability tables in force, in 1/65535.
 #[derive(Debug, Clone, Copy)]
 pub struct Tables<'p> {
-    /// Sigmoid: probability by logit index. Softmax: weight by 2048 plus the index difference to the greatest logit;
-    /// a class's probability is its share of the weights. `[4096]`.
+    /// Sigmoid: probability by logit index. Softmax: weight by 2048 plus the index difference to the
+    /// greatest logit; a class's probability is its share of the weights. `[4096]`.
     pub base: &'p [u16],
     /// Sigmoid only: the table of pixels within [`BOUNDARY_RADIUS`] of a change in the predicted mask.
     pub boundary: Option<&'p [u16]>,
-    /// Softmax only, instead of `base` when not empty: one-vs-rest tables by 2048 plus the index difference to the
-    /// greatest other logit, `[classes][4096]`; a class's probability is its share of their sum.
+    /// Softmax only, instead of `base` when not empty: one-vs-rest tables by 2048 plus the index difference
+    /// to the greatest other logit, `[classes][4096]`; a class's probability is its share of their sum.
     pub per_class: &'p [u16],
 }
 
@@ -32,7 +32,8 @@ impl<'p> Tables<'p> {
 
     /// Reads a calibration section: words calibrator number, table count, then tables of 4096 u16.
     ///
-    /// A sigmoid head has one table or two (interior, boundary); a softmax head one of weights, or one per class.
+    /// A sigmoid head has one table or two (interior, boundary); a softmax head one of weights, or one per
+    /// class.
     ///
     /// # Errors
     /// [`PackageError::Content`] names the first word out of range.
@@ -64,11 +65,11 @@ impl<'p> Tables<'p> {
     }
 }
 
-/// Mask and confidence of a frame: `mask` holds class numbers, `confidence` the calibrated probability, in 1/65535,
-/// that the mask's class is right; both row-major `[H·W]` of the output tensor.
+/// Mask and confidence of a frame: `mask` holds class numbers, `confidence` the calibrated probability, in
+/// 1/65535, that the mask's class is right; both row-major `[H·W]` of the output tensor.
 ///
-/// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration never
-/// changes it. Slices of another length are filled as far as they go.
+/// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration
+/// never changes it. Slices of another length are filled as far as they go.
 pub fn apply(
     head: &Head<'_>,
     tables: &Tables<'_>,
@@ -100,8 +101,8 @@ pub fn apply(
     }
 }
 
-/// Calibrated probabilities of every class, planar `[classes][H·W]` in 1/65535, for evaluation; needs the mask that
-/// [`apply`] made.
+/// Calibrated probabilities of every class, planar `[classes][H·W]` in 1/65535, for evaluation; needs the
+/// mask that [`apply`] made.
 pub fn probabilities(
     head: &Head<'_>,
     tables: &Tables<'_>,

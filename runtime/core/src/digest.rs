@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// Bytes gathered before they are hashed.
 const CHUNK: usize = 512;
 
-/// SHA-256 of a tensor's values: height, width, channels as little-endian u32, then for every row, column and channel
-/// the code (one byte) or accumulator (four bytes, little-endian).
+/// SHA-256 of a tensor's values: height, width, channels as little-endian u32, then for every row, column
+/// and channel the code (one byte) or accumulator (four bytes, little-endian).
 pub fn tensor(rows: Rows<'_>) -> [u8; 32] {
     let layout = rows.layout;
     let mut hasher = Sha256::new();

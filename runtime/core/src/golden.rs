@@ -1,8 +1,10 @@
-//! The golden vector of a package: a generated input, and the digest every step must give for it on any device.
+//! The golden vector of a package: a generated input, and the digest every step must give for it on any
+//! device.
 
 use crate::package::{PackageError, Section};
 
-/// Golden section: words format (1), seed, step count, 0, then the output's SHA-256, then eight bytes per step.
+/// Golden section: words format (1), seed, step count, 0, then the output's SHA-256, then eight bytes per
+/// step.
 #[derive(Debug, Clone, Copy)]
 pub struct Golden<'p> {
     /// Seed of the input.
@@ -40,8 +42,8 @@ impl<'p> Golden<'p> {
     }
 }
 
-/// The code of element `index` of the generated input: noise over a coarse pattern, so that activations are neither
-/// constant nor pure noise. SplitMix64 (Steele, Lea & Flood 2014) in integers only.
+/// The code of element `index` of the generated input: noise over a coarse pattern, so that activations are
+/// neither constant nor pure noise. SplitMix64 (Steele, Lea & Flood 2014) in integers only.
 pub fn input_code(seed: u32, index: usize, width: usize) -> u8 {
     let (row, column) = (index / width, index % width);
     let coarse = mix(u64::from(seed) << 32 | (row / 16 * 4096 + column / 16) as u64) as u8;

@@ -25,8 +25,8 @@ impl From<PlanError> for RunError {
 
 /// Called with every finished output: taps, per-operator digests, traces.
 pub trait Observer {
-    /// `rows` is the whole output tensor of step `step`, halo filled. A tensor that several steps in a row fill
-    /// (concat) is shown once, after the last of them.
+    /// `rows` is the whole output tensor of step `step`, halo filled. A tensor that several steps in a row
+    /// fill (concat) is shown once, after the last of them.
     fn after_step(&mut self, step: usize, tensor: usize, rows: Rows<'_>);
 }
 
@@ -87,7 +87,8 @@ pub fn tensor_rows<'a>(plan: &Plan<'_>, arena: &'a [u8], index: usize) -> Result
 /// [`RunError`] when the arena does not fit the plan.
 ///
 /// # Exactness
-/// The bytes of every image position equal those of [`Reference`](crate::kernels::Reference) for any `kernels`.
+/// The bytes of every image position equal those of [`Reference`](crate::kernels::Reference) for any
+/// `kernels`.
 pub fn run(
     plan: &Plan<'_>,
     kernels: &impl Kernels,

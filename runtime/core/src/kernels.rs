@@ -1,4 +1,5 @@
-//! The seam a CPU may replace: one method per operator over rows of the output, each default body the reference.
+//! The seam a CPU may replace: one method per operator over rows of the output, each default body the
+//! reference.
 
 use crate::ops::group_norm::Affine;
 use crate::ops::{
@@ -8,10 +9,12 @@ use crate::ops::{
 };
 use crate::tensor::{Rows, RowsMut};
 
-/// Integer loops. Every method writes image columns of the rows it is given; the interpreter refills the halo.
+/// Integer loops. Every method writes image columns of the rows it is given; the interpreter refills the
+/// halo.
 ///
-/// Inputs carry their halo filled with the zero point. Bytes of channels beyond `layout.channels` may be written with
-/// anything within the tensor's own blocks: their weights are zero and nothing reads them as results.
+/// Inputs carry their halo filled with the zero point. Bytes of channels beyond `layout.channels` may be
+/// written with anything within the tensor's own blocks: their weights are zero and nothing reads them as
+/// results.
 pub trait Kernels {
     /// Dense convolution.
     fn convolution(&self, op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
@@ -78,7 +81,8 @@ pub trait Kernels {
         channel_sums(input, sums);
     }
 
-    /// Σ v_i·v_j over the image for channels j ≤ i; `gram` is the lower triangle `[C·(C+1)/2]`, overwritten.
+    /// Σ v_i·v_j over the image for channels j ≤ i; `gram` is the lower triangle `[C·(C+1)/2]`,
+    /// overwritten.
     fn gram(&self, input: Rows<'_>, gram: &mut [u64]) {
         gram_matrix(input, gram);
     }

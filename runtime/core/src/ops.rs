@@ -1,4 +1,5 @@
-//! The operators a plan may hold: one file each with its parameters, its decoding and checks, and its reference loop.
+//! The operators a plan may hold: one file each with its parameters, its decoding and checks, and its
+//! reference loop.
 
 pub mod add;
 pub mod average_pool;
@@ -87,8 +88,9 @@ impl<'p> Op<'p> {
         })
     }
 
-    /// Checks the weights against the step's channel counts (input, output): zero where a channel does not exist, and
-    /// summing to the stated sums. Kernels may rely on either, so another value could give each tier its own bytes.
+    /// Checks the weights against the step's channel counts (input, output): zero where a channel does not
+    /// exist, and summing to the stated sums. Kernels may rely on either, so another value could give each
+    /// tier its own bytes.
     ///
     /// Reads every weight, so it belongs where a plan is parsed, not where its steps are decoded.
     ///

@@ -1,9 +1,9 @@
 //! The package: one file holding a model and everything needed to run and trust it, read in place.
 //!
-//! Layout, little-endian: a 192-byte header (magic, version, section count, file length, package digest, signature
-//! slot), 64 bytes per section (kind, offset, length, SHA-256), then the sections, each aligned to 64 bytes with zero
-//! padding between. The package digest is the SHA-256 of the header's first 32 bytes and the section table, so it
-//! names every byte of the file except the signature, which signs it.
+//! Layout, little-endian: a 192-byte header (magic, version, section count, file length, package digest,
+//! signature slot), 64 bytes per section (kind, offset, length, SHA-256), then the sections, each aligned
+//! to 64 bytes with zero padding between. The package digest is the SHA-256 of the header's first 32 bytes
+//! and the section table, so it names every byte of the file except the signature, which signs it.
 
 mod head;
 mod preprocess;
@@ -48,8 +48,8 @@ pub enum PackageError {
     },
     /// The buffer does not start at a multiple of 64 bytes.
     Misaligned,
-    /// The section table is damaged: entry `index` (or the header, when it equals the count) is out of order,
-    /// overlaps, or reaches outside the file, or the table's digest does not match.
+    /// The section table is damaged: entry `index` (or the header, when it equals the count) is out of
+    /// order, overlaps, or reaches outside the file, or the table's digest does not match.
     Table(u32),
     /// The bytes of a section do not match their SHA-256.
     Digest(Section),
@@ -79,7 +79,8 @@ pub struct Package<'p> {
 }
 
 impl<'p> Package<'p> {
-    /// Checks every length, offset and digest of `bytes`, which must be the whole file and start 64-byte aligned.
+    /// Checks every length, offset and digest of `bytes`, which must be the whole file and start 64-byte
+    /// aligned.
     ///
     /// # Errors
     /// [`PackageError`] names the section that is damaged.

@@ -1,16 +1,18 @@
 //! The stored plan: tensors in an arena and steps over them, read in place and checked once as a whole.
 //!
-//! Section layout, little-endian 32-bit words: a header of [`HEADER_WORDS`], then [`TENSOR_WORDS`] per tensor, then
-//! [`RECORD_WORDS`](crate::ops::record::RECORD_WORDS) per step.
+//! Section layout, little-endian 32-bit words: a header of [`HEADER_WORDS`], then [`TENSOR_WORDS`] per
+//! tensor, then [`RECORD_WORDS`](crate::ops::record::RECORD_WORDS) per step.
 
 use crate::arithmetic::Scale;
 use crate::ops::record::RECORD_WORDS;
 use crate::ops::{Fault, Op, Record, Signature};
 use crate::tensor::{Element, Halo, Layout};
 
-/// Words in the header: counts of tensors, steps, inputs; output tensor; arena bytes; scratch offset; scratch bytes.
+/// Words in the header: counts of tensors, steps, inputs; output tensor; arena bytes; scratch offset;
+/// scratch bytes.
 pub const HEADER_WORDS: usize = 8;
-/// Words per tensor: offset, height, width, channels, top, left, bottom, right, row stride, element, zero point, scale.
+/// Words per tensor: offset, height, width, channels, top, left, bottom, right, row stride, element, zero
+/// point, scale.
 pub const TENSOR_WORDS: usize = 12;
 /// Alignment of every tensor and of the scratch region in the arena.
 pub const ALIGNMENT: usize = 64;

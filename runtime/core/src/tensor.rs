@@ -1,8 +1,8 @@
 //! How an activation tensor lies in the arena, and checked views of its rows.
 //!
-//! Layout `[rows][blocks][columns][4]`: channels in blocks of four, a row holds all its blocks, and a halo of zero
-//! points surrounds the image so that no kernel treats edges specially. Rows are contiguous, which lets threads,
-//! strips and row streaming split a tensor with `split_at_mut`.
+//! Layout `[rows][blocks][columns][4]`: channels in blocks of four, a row holds all its blocks, and a halo
+//! of zero points surrounds the image so that no kernel treats edges specially. Rows are contiguous, which
+//! lets threads, strips and row streaming split a tensor with `split_at_mut`.
 
 /// Channels per block.
 pub const BLOCK: usize = 4;
@@ -39,7 +39,8 @@ impl Element {
     }
 }
 
-/// Extents and strides of a tensor; all sizes were checked when the plan was read, so products do not overflow.
+/// Extents and strides of a tensor; all sizes were checked when the plan was read, so products do not
+/// overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layout {
     /// Image rows.
@@ -94,8 +95,8 @@ impl Layout {
         (self.stored_rows() - 1) * self.row_stride + self.row_bytes()
     }
 
-    /// Byte offset of channel block `block` at image column `column` within a stored row; the column may reach into
-    /// the halo by wrapping arithmetic on `column + halo.left`.
+    /// Byte offset of channel block `block` at image column `column` within a stored row; the column may
+    /// reach into the halo by wrapping arithmetic on `column + halo.left`.
     pub const fn offset_in_row(&self, block: usize, column: usize) -> usize {
         block * self.block_stride() + (self.halo.left + column) * BLOCK * self.element.bytes()
     }
@@ -111,7 +112,8 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The code at stored row `row`, stored column `column` (both counted from the halo's corner) and `channel`.
+    /// The code at stored row `row`, stored column `column` (both counted from the halo's corner) and
+    /// `channel`.
     #[inline(always)]
     pub fn stored(&self, row: usize, column: usize, channel: usize) -> u8 {
         let block = channel / BLOCK * self.layout.block_stride();

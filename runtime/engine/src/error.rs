@@ -127,9 +127,7 @@ fn describe_fault(fault: Fault) -> String {
         Fault::Halo => "the input's halo is too small for the window".into(),
         Fault::Parameter(word) => format!("parameter word {word} is out of range"),
         Fault::Constants(word) => {
-            format!(
-                "the constants that parameter word {word} points at are outside section 'weights' or misaligned"
-            )
+            format!("parameter word {word} points at constants outside section 'weights' or misaligned")
         }
         Fault::ConstantValue => {
             "a multiplier, bias, weight or table entry has a value that is not allowed".into()

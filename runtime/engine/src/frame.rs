@@ -33,7 +33,8 @@ impl FrameView<'_> {
     /// Checks extents and sample count.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] when the frame is empty, too large, of another channel count than 1 or 3, or short.
+    /// [`ErrorKind::Input`] when the frame is empty, too large, of another channel count than 1 or 3, or
+    /// short.
     pub fn check(&self) -> Result<(), Error> {
         let refused = |what: String| Err(Error::new(ErrorKind::Input, what));
         let (width, height) = (self.width, self.height);

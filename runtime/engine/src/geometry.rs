@@ -18,8 +18,9 @@ impl Resampler {
     /// A triangle filter from `input` to `output` positions, widened by the scale when shrinking.
     ///
     /// # Exactness
-    /// The coefficients and rounding of Pillow's `Image.resize(.., BILINEAR)` on 8-bit images: f64 in a stated order,
-    /// then fixed point with 22 fraction bits.
+    /// The coefficients and rounding of Pillow's `Image.resize(.., BILINEAR)` along one axis of 8-bit
+    /// images: f64 in a
+    /// stated order, then fixed point with 22 fraction bits.
     pub fn new(input: usize, output: usize) -> Self {
         let scale = input as f64 / output as f64;
         let support = scale.max(1.0);
@@ -90,7 +91,8 @@ pub struct Span {
     pub to: usize,
 }
 
-/// Spans of `extent` frame positions for a model of `model` positions: one for resize or small frames, else tiles that
+/// Spans of `extent` frame positions for a model of `model` positions: one for resize or small frames,
+/// else tiles that
 /// overlap by `overlap` and hand over in the middle of it.
 pub fn spans(geometry: Geometry, extent: usize, model: usize) -> Vec<Span> {
     let overlap = match geometry {
@@ -125,7 +127,8 @@ pub fn mirror(position: usize, extent: usize) -> usize {
     folded.min(2 * (extent - 1) - folded)
 }
 
-/// The model position whose pixel covers frame position `at` when a frame of `extent` is resized to `model`.
+/// The model position whose pixel covers frame position `at` when a frame of `extent` is resized to
+/// `model`.
 pub fn nearest(at: usize, extent: usize, model: usize) -> usize {
     ((2 * at + 1) * model / (2 * extent)).min(model - 1)
 }

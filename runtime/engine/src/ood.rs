@@ -94,7 +94,8 @@ impl<'p> Detector<'p> {
     /// [`ErrorKind::Package`] when the features were not taken at the profile's taps.
     ///
     /// # Exactness
-    /// Sums are integers; scores are f64 in a stated order, so that every IEEE machine gives the same verdict.
+    /// Sums are integers; scores are f64 in a stated order, so that every IEEE machine gives the same
+    /// verdict.
     pub fn judge(&mut self, features: &Features, extent: [usize; 2]) -> Result<Verdict, Error> {
         let mismatch =
             |error: score::LengthMismatch| Error::new(ErrorKind::Package, format!("section 'ood': {error}"));

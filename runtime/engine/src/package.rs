@@ -41,7 +41,8 @@ impl Package {
         Ok(package)
     }
 
-    /// Reads a private copy of `bytes`, for storage that may change under a mapping and for embedded packages.
+    /// Reads a private copy of `bytes`, for storage that may change under a mapping and for embedded
+    /// packages.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] naming the damaged section.
@@ -54,22 +55,24 @@ impl Package {
     fn check(&self) -> Result<(), Error> {
         let view = View::parse(self.bytes())?;
         let input = view.plan()?.tensor(0)?.layout;
-        let extent = input.height.min(input.width);
+        // Tiles that share more would repeat the work of a frame more than sixteen times.
+        let most = input.height.min(input.width) * 3 / 4;
         if let Geometry::Tile { overlap } = view.preprocess()?.geometry
-            && overlap > extent / 2
+            && overlap > most
         {
             let what = format!(
-                "tiles of {}x{} cannot overlap by {overlap} pixels; pack it again with an overlap of at most {}",
-                input.width,
-                input.height,
-                extent / 2
+                "tiles of {}x{} cannot overlap by {overlap} pixels; pack it again with at most {}",
+                input.width, input.height, most
             );
             return Err(Error::new(ErrorKind::Package, what));
         }
         let head = view.head()?;
         let classes = view.classes()?.count();
         if classes != head.classes() {
-            let what = format!("section 'classes' names {classes} but the head has {}; pack it again", head.classes());
+            let what = format!(
+                "section 'classes' names {classes} but the head has {}; pack it again",
+                head.classes()
+            );
             return Err(Error::new(ErrorKind::Package, what));
         }
         Ok(())

@@ -22,8 +22,8 @@ pub struct Packing {
     pub bytes: usize,
 }
 
-/// Greedy by size (Pisarchyk & Lee 2020, "Efficient Memory Management for Deep Neural Net Inference"): the largest
-/// buffer first, each at the lowest gap among the buffers alive at the same time.
+/// Greedy by size (Pisarchyk & Lee 2020, "Efficient Memory Management for Deep Neural Net Inference"): the
+/// largest buffer first, each at the lowest gap among the buffers alive at the same time.
 pub fn pack(lifetimes: &[Lifetime]) -> Packing {
     let mut order: Vec<usize> = (0..lifetimes.len()).collect();
     order.sort_by_key(|&i| (std::cmp::Reverse(lifetimes[i].bytes), lifetimes[i].first, i));

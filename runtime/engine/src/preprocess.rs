@@ -7,7 +7,8 @@ use candor_core::arithmetic::{Moments, Multiplier, Normalization, Range, Scale, 
 use candor_core::package::{ChannelOrder, Geometry, Normalize, Preprocess};
 use candor_core::tensor::Layout;
 
-/// Frame samples as planes at model scale, with everything needed to make codes; buffers are reused across frames.
+/// Frame samples as planes at model scale, with everything needed to make codes; buffers are reused across
+/// frames.
 #[derive(Debug)]
 pub struct Preprocessor {
     settings: Preprocess,
@@ -66,7 +67,7 @@ impl Preprocessor {
 
     /// Takes a frame: planes, geometry, normalisation constants.
     pub fn take(&mut self, frame: &FrameView<'_>) {
-        self.to_planes(frame);
+        self.separate(frame);
         let [height, width, channels] = self.model;
         if self.settings.geometry == Geometry::Resize {
             let extent = [frame.height, frame.width];
@@ -86,7 +87,8 @@ impl Preprocessor {
         self.normalize(frame.full_scale);
     }
 
-    fn to_planes(&mut self, frame: &FrameView<'_>) {
+    /// Splits the frame's samples into one plane per model channel.
+    fn separate(&mut self, frame: &FrameView<'_>) {
         let pixels = frame.width * frame.height;
         let channels = self.model[2];
         self.planes.resize(pixels * channels, 0);
@@ -164,7 +166,8 @@ impl Preprocessor {
         requantize_affine(value, self.slopes[channel], self.offsets[channel], range) as u8
     }
 
-    /// Planar codes `[C,H,W]` of the model window whose top left is at frame position `origin` (row, column).
+    /// Planar codes `[C,H,W]` of the model window whose top left is at frame position `origin` (row,
+    /// column).
     pub fn codes(&self, origin: [usize; 2], codes: &mut [u8]) {
         let [height, width, channels] = self.model;
         let tiled = self.settings.geometry != Geometry::Resize;

@@ -102,8 +102,8 @@ impl<'p> Session<'p> {
     /// Checks the plan, the budget and the tier, and allocates the arena.
     ///
     /// # Errors
-    /// [`ErrorKind::Package`], [`ErrorKind::Device`] for an absent tier, [`ErrorKind::Memory`] naming the least
-    /// budget that would do.
+    /// [`ErrorKind::Package`], [`ErrorKind::Device`] for an absent tier, [`ErrorKind::Memory`] naming the
+    /// least budget that would do.
     pub fn new(package: &'p Package, options: &SessionOptions) -> Result<Self, Error> {
         let view = package.view()?;
         let plan = view.plan()?;
@@ -220,9 +220,10 @@ impl<'p> Session<'p> {
     /// Runs one frame. Buffers grow when a frame is larger than any before; otherwise nothing is allocated.
     ///
     /// # Errors
-    /// [`ErrorKind::Input`] for a frame this package cannot take, [`ErrorKind::Memory`] when it exceeds the budget.
+    /// [`ErrorKind::Input`] for a frame this package cannot take, [`ErrorKind::Memory`] when it exceeds the
+    /// budget.
     pub fn run(&mut self, frame: &FrameView<'_>) -> Result<Finding<'_>, Error> {
-        self.run_tiles(frame, &mut |_, _| Ok(()))?;
+        self.run_tiles(frame, |_, _| Ok(()))?;
         Ok(self.finding())
     }
 
@@ -230,7 +231,7 @@ impl<'p> Session<'p> {
     fn run_tiles(
         &mut self,
         frame: &FrameView<'_>,
-        visit: &mut dyn FnMut(&Self, [Span; 2]) -> Result<(), Error>,
+        mut visit: impl FnMut(&Self, [Span; 2]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         frame.check()?;
         self.prepare([frame.height, frame.width])?;

@@ -203,8 +203,8 @@ impl fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
-/// One image, checked: extents within [`Limits::DEFAULT`] or the limits it was read under, samples that match
-/// them, integer samples within full scale, float samples finite.
+/// One image, checked: extents within [`Limits::DEFAULT`] or the limits it was read under, samples that
+/// match them, integer samples within full scale, float samples finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     width: usize,

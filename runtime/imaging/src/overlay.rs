@@ -65,8 +65,8 @@ impl fmt::Display for OverlayError {
 
 impl std::error::Error for OverlayError {}
 
-/// The frame as 8-bit RGB with each class other than 0 tinted and outlined in `colours[class]`, and pixels of
-/// low confidence hatched.
+/// The frame as 8-bit RGB with each class other than 0 tinted and outlined in `colours[class]`, and pixels
+/// of low confidence hatched.
 ///
 /// `confidence` has one value per pixel, row-major, 65,535 being certainty. The outline lies inside the
 /// region, one pixel wide per 512 pixels of the shorter side (at least one); hatching scales likewise.

@@ -302,8 +302,9 @@ impl Phantom {
         }
     }
 
-    /// Slice `index` with other factors, for interventions: what is not changed stays as it was, down to the
-    /// noise. Factors may lie outside the configured ranges, but not outside what [`Config`] allows.
+    /// Slice `index` with other factors, for interventions: what is not changed stays as it was, down to
+    /// the noise. Factors may lie outside the configured ranges, but not outside what [`Config`]
+    /// allows.
     ///
     /// # Errors
     /// A [`PhantomError`] listing every factor that is out of bounds.

@@ -58,7 +58,8 @@ pub fn open_with(path: &Path, limits: Limits) -> Result<Frame, ReadError> {
 }
 
 /// Reads a mask as raw values: palette indices, gray values of at most 8 bits unscaled, or the common value
-/// of a colour picture whose channels are equal. What the values mean (0/1/2, 0/255) is the caller's to map.
+/// of a colour picture whose channels are equal. What the values mean (0/1/2, 0/255) is the caller's to
+/// map.
 ///
 /// # Errors
 /// A [`ReadError`], also for a coloured picture and for values above 255.

@@ -141,7 +141,8 @@ impl Page {
         self
     }
 
-    /// The whole document. Its policy forbids every request and script, also to a text that slipped through.
+    /// The whole document. Its policy forbids every request and script, also to a text that slipped
+    /// through.
     #[must_use]
     pub fn finish(&self) -> String {
         let (title, subtitle) = (escape(&self.title), escape(&self.subtitle));

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-/// A folder of the test data that is kept outside the repository; `None`, with a line saying so, where it is
-/// absent.
+/// A folder of the test data that is kept outside the repository; `None`, with a line saying so, where it
+/// is absent.
 ///
 /// # Panics
 /// When it is absent and the environment's `CANDOR_REQUIRE` lists `data`.

@@ -91,8 +91,8 @@ pub fn file(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     replace(path, |out| out.write_all(bytes))
 }
 
-/// A frame as PNG: gray or RGB, 8 bits as stored, 9 to 16 bits stretched to 16 by repeating the leading bits
-/// (PNG 13.12), floats through [`Frame::to_display`] at 8 bits.
+/// A frame as PNG: gray or RGB, 8 bits as stored, 9 to 16 bits stretched to 16 by repeating the leading
+/// bits (PNG 13.12), floats through [`Frame::to_display`] at 8 bits.
 ///
 /// # Errors
 /// See [`file()`].

@@ -1,4 +1,4 @@
-//! Bad folders of frames and masks for packing and evaluation: of another size, missing, or not what they should be.
+//! Bad folders of frames and masks for packing and evaluation: missing, damaged, or of another size.
 
 use png::{BitDepth, ColorType};
 
@@ -76,7 +76,7 @@ fn packing(table: &mut Table) {
         table.refused(2, &format!("{pack} --alpha {alpha} -o $DIR/never.candor"));
     }
     table.refused(2, "candor-lab pack $DIR/model.onnx --masks $DIR/masks -o $DIR/never.candor");
-    table.refused(2, &format!("{pack}"));
+    table.refused(2, pack);
     assert!(!table.path("never.candor").exists(), "a package was written in spite of an error");
 }
 

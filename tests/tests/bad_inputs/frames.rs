@@ -1,4 +1,4 @@
-//! Bad and unusual frame files: cut, damaged, of another kind, far too large, or with values that are no numbers.
+//! Bad and unusual frame files: cut, damaged, of another kind, far too large, or with NaN in it.
 
 use png::{BitDepth, ColorType};
 use tiff::encoder::colortype;

@@ -1,10 +1,10 @@
-//! Bad ONNX files: damaged bytes, graphs that cannot be, numbers that cannot be, and operators that are not supported.
+//! Bad ONNX files: damaged bytes, impossible graphs and numbers, and operators that are not supported.
 
-use crate::onnx::{
-    DOUBLE, FLOAT, INT8, Model, Proto, STRING, UINT8, floats, graph, int, ints, node, port, tensor,
-};
 use crate::pictures;
 use crate::table::{SIDE, Table};
+use candor_tests::onnx::{
+    DOUBLE, FLOAT, INT8, Model, Proto, STRING, UINT8, floats, graph, int, ints, node, port, tensor,
+};
 
 /// Every row about models.
 pub fn rows(table: &mut Table) {

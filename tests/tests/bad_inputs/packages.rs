@@ -1,4 +1,4 @@
-//! Damaged packages: bytes cut and flipped, section tables that lie, and sections with right digests but wrong words.
+//! Damaged packages: bytes cut and flipped, section tables that lie, and wrong words under right digests.
 
 use candor::buffer::AlignedBuffer;
 use candor_core::package::{DIGESTED_HEADER, ENTRY_BYTES, HEADER_BYTES, Package, Section};
@@ -285,7 +285,7 @@ fn preprocess_and_head(table: &mut Table, package: &[u8]) {
         case(&format!("preprocess-{name}"), with_word(package, Section::Preprocess, word, value));
     }
     let tiled = with_word(package, Section::Preprocess, 2, 1);
-    for overlap in [3, 18, 4096] {
+    for overlap in [3, 26, 4096] {
         let bytes = with_word(&tiled, Section::Preprocess, 3, overlap);
         case(&format!("preprocess-overlap-{overlap}"), bytes);
     }

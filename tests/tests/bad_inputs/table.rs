@@ -69,7 +69,8 @@ impl Table {
         std::fs::read(self.path("model.candor")).expect("the package was packed")
     }
 
-    /// Runs a command in which `$DIR` stands for the folder; notes a panic, a hang or another exit code than `code`.
+    /// Runs a command in which `$DIR` stands for the folder; notes a panic, a hang or another exit code
+    /// than `code`.
     pub fn run(&mut self, command: &str, code: i32) -> Printed {
         let folder = self.folder.path().display().to_string();
         let mut words = command.split_whitespace().map(|word| word.replace("$DIR", &folder));

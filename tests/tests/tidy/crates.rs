@@ -36,7 +36,8 @@ const CONFINED: [(&str, &[&str]); 5] = [
 /// Dependencies that must stay behind a feature.
 const OPTIONAL: [(&str, &str); 2] = [("candor-cli", "candor-gpu"), ("candor-core", "defmt")];
 
-/// What cargo says of every package that one of the manifests declares, in this workspace or one of its own.
+/// What cargo says of every package that one of the manifests declares, in this workspace or one of its
+/// own.
 pub fn packages(manifests: &[&TextFile]) -> Vec<Value> {
     let mut packages: Vec<Value> = Vec::new();
     for file in manifests.iter().filter(|file| file.text.contains("[package]")) {

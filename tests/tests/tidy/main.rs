@@ -11,7 +11,8 @@ use std::process::Command;
 use candor_tests::workspace_root;
 use rules::{Fault, Rule};
 
-/// A text file of the tree: its path from the workspace root, with `/` between the parts, and what it holds.
+/// A text file of the tree: its path from the workspace root, with `/` between the parts, and what it
+/// holds.
 struct TextFile {
     path: String,
     text: String,

@@ -1,7 +1,7 @@
 //! The checks that make raw loads and stores sound: every address a loop forms lies within its slices.
 //!
-//! A checked plan always passes them. Where one fails, the caller falls back to the reference, whose indexing
-//! stops.
+//! A checked plan always passes them. Where one fails, the caller falls back to the reference, whose
+//! indexing stops.
 
 use candor_core::ops::convolution::{Filter, OUTPUT_BLOCK};
 use candor_core::ops::record::Window;

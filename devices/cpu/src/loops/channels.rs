@@ -1,4 +1,5 @@
-//! Copies of channel ranges, block by block; ranges that do not start on a block are shifted as whole words.
+//! Copies of channel ranges, block by block; ranges that do not start on a block are shifted as whole
+//! words.
 
 use crate::image::image;
 use crate::loops::elementwise::image_mut;

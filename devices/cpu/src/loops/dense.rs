@@ -1,8 +1,9 @@
-//! The one dense loop nest: a small window of taps over all input channels, eight output channels at a time.
+//! The one dense loop nest: a small window of taps over all input channels, eight output channels at a
+//! time.
 //!
-//! A tile keeps one accumulator per output channel and register of pixels; each tap loads its pixels once and
-//! broadcasts four weights per output channel. Weights of one output block are reused over a strip of rows
-//! that stays in the second-level cache.
+//! A tile keeps one accumulator per output channel and register of pixels; each tap loads its pixels once
+//! and broadcasts four weights per output channel. Weights of one output block are reused over a strip of
+//! rows that stays in the second-level cache.
 
 use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector, read, reading, write};
 use crate::loops::walk::{Plane, Site, Walk};
@@ -245,8 +246,8 @@ unsafe fn read_tile<V: Vector, const O: usize, const N: usize>(
     }
 }
 
-/// One tile: sums over all taps and input blocks, then the output step for `CODES`, or the sums as they are.
-/// The two are compiled apart: beside the code that takes sums out of their registers one by one, the
+/// One tile: sums over all taps and input blocks, then the output step for `CODES`, or the sums as they
+/// are. The two are compiled apart: beside the code that takes sums out of their registers one by one, the
 /// compiler keeps some of them in memory throughout.
 ///
 /// # Safety

@@ -13,7 +13,8 @@ const CHUNK: usize = 64;
 /// sum's bits less those of 1.5·2^23 are that integer.
 const ROUNDING: f32 = 12_582_912.0;
 
-/// The requantize step of [`candor_core::arithmetic::requantize`] in a form that needs no conversion checks.
+/// The requantize step of [`candor_core::arithmetic::requantize`] in a form that needs no conversion
+/// checks.
 #[derive(Clone, Copy)]
 struct Step {
     low: f32,

@@ -1,7 +1,7 @@
 //! The rate of a tier's dot product on registers alone: the roof that kernels are measured against.
 //!
-//! Only for tiers whose product is one instruction that adds to its sum; where a product could be formed once
-//! and added many times, the tier has its own loop.
+//! Only for tiers whose product is one instruction that adds to its sum; where a product could be formed
+//! once and added many times, the tier has its own loop.
 
 use crate::loops::vector::{MAX_LANES, PIXEL, Vector};
 use core::hint::black_box;

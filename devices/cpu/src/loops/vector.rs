@@ -39,8 +39,8 @@ impl OutputStep {
 /// One register of pixels, each of four codes, and the arithmetic on it.
 ///
 /// # Safety
-/// Every method may be called only where the CPU has the tier's instructions, and only from inlined code of a
-/// function compiled with them. Pointers need no alignment; each method states the bytes it touches.
+/// Every method may be called only where the CPU has the tier's instructions, and only from inlined code of
+/// a function compiled with them. Pointers need no alignment; each method states the bytes it touches.
 pub(crate) trait Vector: Copy {
     /// Pixels per register.
     const LANES: usize;
@@ -64,8 +64,9 @@ pub(crate) trait Vector: Copy {
     /// The same arithmetic on weights as stored.
     type Direct: Vector;
 
-    /// [`crate::loops::dense::tile`] in a function of its own, compiled with the tier's instructions: inlined
-    /// into the loops around it, its constants would be kept in registers and its sums in memory.
+    /// [`crate::loops::dense::tile`] in a function of its own, compiled with the tier's instructions:
+    /// inlined into the loops around it, its constants would be kept in registers and its sums in
+    /// memory.
     unsafe fn dense_tile<const O: usize, const N: usize, const READING: u8, const CODES: bool>(
         pass: &Dense<'_>,
         sites: &[Site; N],
@@ -119,8 +120,8 @@ pub(crate) mod reading {
 /// Reads `count` pixels that lie `stride` pixels apart, as `READING` says.
 ///
 /// # Safety
-/// As [`Vector`]; pixels `0, stride … (count − 1)·stride` of `source` are readable, and for `FULL` and `EVEN`
-/// all up to the last lane's. `EVEN` is stride 2, `FULL` and `PARTIAL` stride 1.
+/// As [`Vector`]; pixels `0, stride … (count − 1)·stride` of `source` are readable, and for `FULL` and
+/// `EVEN` all up to the last lane's. `EVEN` is stride 2, `FULL` and `PARTIAL` stride 1.
 #[inline(always)]
 pub(crate) unsafe fn read<V: Vector, const READING: u8>(
     source: *const u8,

@@ -23,8 +23,8 @@ pub(crate) struct Plane {
     pub rows: usize,
     /// Output columns.
     pub columns: usize,
-    /// Greatest address from which a whole register can be read at every tap without leaving the input: most
-    /// partly filled registers may be read whole, their last pixels are just not stored.
+    /// Greatest address from which a whole register can be read at every tap without leaving the input:
+    /// most partly filled registers may be read whole, their last pixels are just not stored.
     pub whole_until: usize,
 }
 

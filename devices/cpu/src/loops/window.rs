@@ -1,4 +1,5 @@
-//! Operators that slide a window over each channel by itself: depthwise convolution, average and max pooling.
+//! Operators that slide a window over each channel by itself: depthwise convolution, average and max
+//! pooling.
 
 use crate::loops::bounds;
 use crate::loops::vector::{OutputStep, PIXEL, Vector, read, reading, write};
@@ -213,7 +214,8 @@ fn row_plane(
     }
 }
 
-/// Average pooling: windows inside the image row by row as sums with unit weights, the others pixel by pixel.
+/// Average pooling: windows inside the image row by row as sums with unit weights, the others pixel by
+/// pixel.
 ///
 /// # Safety
 /// As [`Vector`].

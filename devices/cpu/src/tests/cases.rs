@@ -1,4 +1,5 @@
-//! The shared case generator: random tensors at awkward extents, canaries around outputs, and the comparison.
+//! The shared case generator: random tensors at awkward extents, canaries around outputs, and the
+//! comparison.
 
 use crate::{CpuKernels, Tier};
 use candor_core::arithmetic::{Multiplier, Range};
@@ -43,7 +44,8 @@ impl Random {
         self.between(1, times) == 1
     }
 
-    /// Codes: usually random, sometimes all 255 or only 0 and 255, where a saturating instruction would show.
+    /// Codes: usually random, sometimes all 255 or only 0 and 255, where a saturating instruction would
+    /// show.
     pub fn codes(&mut self, count: usize) -> Vec<u8> {
         let style = self.between(0, 4);
         (0..count)

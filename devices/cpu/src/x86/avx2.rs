@@ -1,7 +1,7 @@
 //! The avx2 tier: eight pixels per register, exact products of 16-bit pairs.
 //!
-//! `vpmaddubsw` saturates its pair sums, so codes are split into even and odd channels widened to 16 bits and
-//! multiplied by sign-extended weights with `vpmaddwd`, whose i32 pair sums cannot overflow.
+//! `vpmaddubsw` saturates its pair sums, so codes are split into even and odd channels widened to 16 bits
+//! and multiplied by sign-extended weights with `vpmaddwd`, whose i32 pair sums cannot overflow.
 
 use super::ymm::{self, ymm_pixels};
 use crate::loops::vector::{MAX_LANES, OutputStep, Vector};

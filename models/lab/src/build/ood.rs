@@ -19,7 +19,7 @@ const TAPS: usize = 6;
 /// Widest tapped layer: its profile holds 2·C² numbers, and its eigenvalues cost O(C³) per frame.
 const WIDEST: usize = 64;
 /// Most references a nearest-neighbour detector keeps.
-const REFERENCES: usize = 128;
+const REFERENCES: usize = 64;
 
 /// Features of the fitting frames, row per frame.
 #[derive(Default)]
@@ -75,29 +75,13 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
     for spectrum in &spectra {
         floats.extend(&spectrum.references);
     }
-    let range = |axis: usize| {
-        let own = rows.extents.iter().map(|e| e[axis] as u32);
-        [own.clone().min().unwrap_or(0), own.max().unwrap_or(0)]
+    let shape = Shape {
+        bins,
+        references: intensity.detector.references.len() / bins,
+        spectra: spectra.first().map_or(0, |s| s.references.len() / s.channels),
+        alpha,
     };
-    let mut words = vec![0u32; HEADER_WORDS];
-    words[..11].copy_from_slice(&[
-        1,
-        (bins / 64) as u32,
-        (intensity.detector.references.len() / bins) as u32,
-        steps.len() as u32,
-        0,
-        spectra.first().map_or(0, |s| s.references.len() / s.channels) as u32,
-        range(0)[0],
-        range(0)[1],
-        range(1)[0],
-        range(1)[1],
-        (alpha as f32).to_bits(),
-    ]);
-    for (word, &step) in words[16..].iter_mut().zip(&steps) {
-        *word = step as u32;
-    }
-    let mut section: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
-    section.extend(floats.iter().flat_map(|f| f.to_le_bytes()));
+    let section = section(&shape, &steps, &rows.extents, &floats);
     let lines = vec![format!(
         "OOD detection: {} over steps {steps:?}, stated false-alarm rate {alpha}, {} frames",
         DETECTORS.join(", "),
@@ -108,10 +92,48 @@ pub(super) fn fit(session: &mut Session<'_>, entries: &[Entry], alpha: f64) -> R
     Ok(Fitted { section, lines, summary })
 }
 
-/// Up to [`TAPS`] convolution outputs of the encoder, spread from the first to the one with the smallest image.
+/// Counts that the section states before its floats.
+struct Shape {
+    bins: usize,
+    references: usize,
+    spectra: usize,
+    alpha: f64,
+}
+
+/// The section's bytes, laid out as `candor::ood::profile` reads them.
+fn section(shape: &Shape, steps: &[usize], extents: &[[usize; 2]], floats: &[f64]) -> Vec<u8> {
+    let range = |axis: usize| {
+        let own = extents.iter().map(|e| e[axis] as u32);
+        [own.clone().min().unwrap_or(0), own.max().unwrap_or(0)]
+    };
+    let mut words = [0u32; HEADER_WORDS];
+    words[..11].copy_from_slice(&[
+        1,
+        (shape.bins / 64) as u32,
+        shape.references as u32,
+        steps.len() as u32,
+        0,
+        shape.spectra as u32,
+        range(0)[0],
+        range(0)[1],
+        range(1)[0],
+        range(1)[1],
+        (shape.alpha as f32).to_bits(),
+    ]);
+    for (word, &step) in words[16..].iter_mut().zip(steps) {
+        *word = step as u32;
+    }
+    let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+    bytes.extend(floats.iter().flat_map(|f| f.to_le_bytes()));
+    bytes
+}
+
+/// Up to [`TAPS`] convolution outputs of the encoder, spread from the first to the one with the smallest
+/// image.
 ///
-/// The encoder sees texture before the network has decided what matters; its channels are dense, so that moments over
-/// a frame are steady. The decoder's sparse channels are silent on most frames, and one that wakes looks foreign.
+/// The encoder sees texture before the network has decided what matters; its channels are dense, so that
+/// moments over a frame are steady. The decoder's sparse channels are silent on most frames, and one that
+/// wakes looks foreign.
 fn taps(plan: &Plan<'_>) -> Result<Vec<usize>, candor_core::plan::PlanError> {
     let mut candidates = Vec::new();
     for index in 0..plan.steps() {
@@ -151,7 +173,8 @@ fn features(session: &mut Session<'_>, entries: &[Entry]) -> Result<Rows, Vec<St
             let start = list.len();
             list.resize(start + tap.channels, 0.0);
             let mut matrix = vec![0.0; tap.channels * tap.channels];
-            spectral_signature(gram, Normalisation::MeanLog, &mut matrix, &mut list[start..]).map_err(failed)?;
+            spectral_signature(gram, Normalisation::MeanLog, &mut matrix, &mut list[start..])
+                .map_err(failed)?;
         }
     }
     Ok(rows)

@@ -93,7 +93,8 @@ fn inputs(
             }
             _ => {
                 let own = [frame.channels(), frame.height(), frame.width()];
-                let fix = "give gray or colour frames to a model that takes them, or .npy arrays of its shape";
+                let fix =
+                    "give gray or colour frames to a model that takes them, or .npy arrays of its shape";
                 return Err(vec![format!(
                     "{}: {own:?} (channels, rows, columns) does not fit the model's {:?}; {fix}",
                     entry.image.display(),

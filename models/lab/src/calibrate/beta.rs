@@ -11,8 +11,8 @@ fn features(z: f64) -> [f64; 3] {
 
 /// Beta calibration (Kull, Silva Filho & Flach, 2017): logit(q) = a·ln p − b·ln(1 − p) + c, a ≥ 0, b ≥ 0.
 ///
-/// The likelihood is concave, so its maximum under the two bounds lies inside or on one face: all four faces
-/// (both free, a = 0, b = 0, both 0) are fitted and the best that obeys the bounds is taken, exactly.
+/// The likelihood is concave, so its maximum under the two bounds lies inside or on one face: all four
+/// faces (both free, a = 0, b = 0, both 0) are fitted and the best that obeys the bounds is taken, exactly.
 pub(super) fn fit(histogram: &Histogram) -> Fit {
     let rows = design(histogram, features);
     let constant = [0.0, 0.0, prior_logit(&rows)];

@@ -4,7 +4,8 @@ use super::table::{Calibrator, Kind};
 use super::{CalibrateError, Fit, Method, fit};
 use serde::Serialize;
 
-/// What one image (better: one exam) shows: its pixels off and on the boundary band of the *predicted* mask.
+/// What one image (better: one exam) shows: its pixels off and on the boundary band of the *predicted*
+/// mask.
 ///
 /// The band must be the predicted mask's, because that is the one a device can compute. Without a split put
 /// every pixel into `interior`; the boundary-aware candidates are then left out.
@@ -94,11 +95,12 @@ pub struct Choice {
 
 /// Chooses scope and method by k-fold cross-validation over images, then refits the winner on all of them.
 ///
-/// Image `i` is held out in fold `i mod k`, k = min(`folds`, images): the outcome depends on the order of the
-/// images only, never on chance. Frames of one exam are alike, so merge them into one entry first. Callers
-/// short of memory may merge images into k entries beforehand; the result is the same. What is scored is the
-/// mean NLL per pixel of the rounded table a device would use. A candidate that cannot be fitted on some fold
-/// (one class only) is left out; the identity always remains. Ties go to the simpler candidate.
+/// Image `i` is held out in fold `i mod k`, k = min(`folds`, images): the outcome depends on the order of
+/// the images only, never on chance. Frames of one exam are alike, so merge them into one entry first.
+/// Callers short of memory may merge images into k entries beforehand; the result is the same. What is
+/// scored is the mean NLL per pixel of the rounded table a device would use. A candidate that cannot be
+/// fitted on some fold (one class only) is left out; the identity always remains. Ties go to the simpler
+/// candidate.
 ///
 /// # Errors
 /// Fewer than 2 images or folds, no pixels at all, or histograms of different step.

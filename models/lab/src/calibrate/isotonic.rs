@@ -28,9 +28,9 @@ impl Block {
     }
 }
 
-/// Pool-adjacent-violators (Ayer et al., 1955): blocks of strictly rising means, exact in integers, which are
-/// both the least-squares and the maximum-likelihood non-decreasing fit. Indices without pixels belong to
-/// none.
+/// Pool-adjacent-violators (Ayer et al., 1955): blocks of strictly rising means, exact in integers, which
+/// are both the least-squares and the maximum-likelihood non-decreasing fit. Indices without pixels belong
+/// to none.
 pub fn pool_adjacent_violators(histogram: &Histogram) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for (index, _, positives, negatives) in histogram.occupied() {
@@ -73,8 +73,8 @@ fn proper(blocks: &[Block]) -> Vec<f64> {
 /// Isotonic calibration (Zadrozny & Elkan, 2002).
 ///
 /// Between blocks, indices that hold no pixel are interpolated linearly from the end of one block to the
-/// start of the next (as scikit-learn's `IsotonicRegression` does); outside the observed range the end values
-/// hold.
+/// start of the next (as scikit-learn's `IsotonicRegression` does); outside the observed range the end
+/// values hold.
 pub(super) fn fit(histogram: &Histogram) -> Fit {
     let blocks = pool_adjacent_violators(histogram);
     let values = proper(&blocks);

@@ -80,8 +80,8 @@ fn newton_step(gradient: &[f64], hessian: &[f64], damping: f64) -> Option<Vec<f6
 /// Minimises the loss over the features in `active`, the other weights staying as they are in `start`.
 ///
 /// Newton steps; while a step would not lower the loss the diagonal of the Hessian is damped tenfold more
-/// (Levenberg, 1944). The loss is convex, so the result does not depend on the start. Returns the weights and
-/// their loss.
+/// (Levenberg, 1944). The loss is convex, so the result does not depend on the start. Returns the weights
+/// and their loss.
 pub(super) fn minimise(rows: &[Row], start: [f64; 3], active: &[usize]) -> ([f64; 3], f64) {
     let (mut weights, mut best) = (start, loss(rows, start));
     let mut damping = 0.0;
@@ -132,7 +132,8 @@ pub(super) fn fit_temperature(histogram: &Histogram) -> Fit {
     }
 }
 
-/// Platt scaling: σ(slope·z + offset), slope ≥ 0, unregularised (Platt, 1999, without its target smoothing).
+/// Platt scaling: σ(slope·z + offset), slope ≥ 0, unregularised (Platt, 1999, without its target
+/// smoothing).
 pub(super) fn fit_platt(histogram: &Histogram) -> Fit {
     let rows = design(histogram, |z| [z, 1.0, 0.0]);
     let ([mut slope, mut offset, _], _) = minimise(&rows, [1.0, 0.0, 0.0], &[0, 1]);

@@ -110,8 +110,8 @@ impl Calibrator {
 
     /// Calibrated probabilities (value / 65535, each at least 1) of one pixel's logits into `out`.
     ///
-    /// Integer after the index: w = table entry, p = round-half-up(65535·w / Σw). Returns `false`, with `out`
-    /// untouched, for binary calibrators or when `out` or the tables do not match the logits.
+    /// Integer after the index: w = table entry, p = round-half-up(65535·w / Σw). Returns `false`, with
+    /// `out` untouched, for binary calibrators or when `out` or the tables do not match the logits.
     pub fn multiclass(&self, logits: &[f32], out: &mut [u16]) -> bool {
         let shared = match (self.kind, self.tables.as_slice()) {
             (Kind::Softmax, [table]) => Some(table),

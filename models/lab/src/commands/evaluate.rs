@@ -106,7 +106,8 @@ fn print_text(evaluation: &Evaluation) {
     let text = |value: &Value| value.as_f64().map_or("-".to_string(), |v| format!("{v:.5}"));
     println!("{} frames", evaluation.frames.len());
     println!("{:<16} {:>12} {:>12}", "", "calibrated", "uncalibrated");
-    for key in ["dice", "iou", "ece", "ece_foreground", "ece_boundary", "nll", "brier", "volume_bias", "aurc"] {
+    for key in ["dice", "iou", "ece", "ece_foreground", "ece_boundary", "nll", "brier", "volume_bias", "aurc"]
+    {
         println!("{key:<16} {:>12} {:>12}", text(&document[key]), text(&document["uncalibrated"][key]));
     }
     if document["float"].is_object() {

@@ -62,7 +62,7 @@ fn run(trainer: &mut Trainer, config: &TrainConfig) -> Result<Option<f32>, cando
         last = Some(loss);
         bar.set_message(format!("loss {loss:.4}"));
         bar.inc(1);
-        if trainer.steps_done() % CHECKPOINT_EVERY == 0 || trainer.steps_done() == steps {
+        if trainer.steps_done().is_multiple_of(CHECKPOINT_EVERY) || trainer.steps_done() == steps {
             trainer.save(&config.package.checkpoint)?;
         }
     }
@@ -70,12 +70,7 @@ fn run(trainer: &mut Trainer, config: &TrainConfig) -> Result<Option<f32>, cando
     Ok(last)
 }
 
-fn report(
-    arguments: &TrainArguments,
-    config: &TrainConfig,
-    made: &Packaged,
-    training: serde_json::Value,
-) {
+fn report(arguments: &TrainArguments, config: &TrainConfig, made: &Packaged, training: serde_json::Value) {
     if arguments.json {
         let figures = json!({
             "training": training,

@@ -117,7 +117,8 @@ fn spaced(frames: usize, most: usize) -> Vec<usize> {
     (0..kept).map(|index| (index as u128 * frames as u128 / kept as u128) as usize).collect()
 }
 
-/// References of a nearest-neighbour detector and each frame's distance to the nearest one of another group.
+/// References of a nearest-neighbour detector and each frame's distance to the nearest one of another
+/// group.
 fn fit_nearest(
     rows: &[f64],
     width: usize,
@@ -145,8 +146,8 @@ fn fit_nearest(
 /// Fits the intensity-histogram detector.
 ///
 /// `shares`: `[frames][bins]`, each row from [`super::score::normalise`]; `groups`: the exam of each frame;
-/// `references`: most histograms to keep (evenly spaced in frame order), 2 or more. Held-out score: distance
-/// to the nearest kept histogram of another group.
+/// `references`: most histograms to keep (evenly spaced in frame order), 2 or more. Held-out score:
+/// distance to the nearest kept histogram of another group.
 ///
 /// # Errors
 /// Mismatched lengths, values that are not finite, or a single group.
@@ -182,8 +183,8 @@ pub fn fit_spectrum(
 /// Fits the multi-layer Mahalanobis detector.
 ///
 /// `features`: `[frames][Σ channels]`, globally average- or sum-pooled activations of the tapped layers one
-/// after another; `channels`: channels per layer; `groups`: the exam of each frame. Held-out scores by k-fold
-/// over groups, k = min(10, groups): groups in ascending order are dealt to the folds in turn.
+/// after another; `channels`: channels per layer; `groups`: the exam of each frame. Held-out scores by
+/// k-fold over groups, k = min(10, groups): groups in ascending order are dealt to the folds in turn.
 ///
 /// # Errors
 /// Mismatched lengths, values that are not finite, a single group, or a layer that cannot be factorized.

@@ -1,8 +1,9 @@
 //! Cholesky factorization and solution of small positive-definite systems, dense row-major f64.
 
-/// Replaces the lower triangle of `matrix` (`[size][size]`, of which only the lower triangle is read) by its
-/// Cholesky factor L, A = L·Lᵀ; row by row, sums in ascending index order (Golub & Van Loan, §4.2). Returns
-/// `false`, with `matrix` partly overwritten, unless A is numerically positive definite and `size`² long.
+/// Replaces the lower triangle of `matrix` (`[size][size]`, of which only the lower triangle is read) by
+/// its Cholesky factor L, A = L·Lᵀ; row by row, sums in ascending index order (Golub & Van Loan, §4.2).
+/// Returns `false`, with `matrix` partly overwritten, unless A is numerically positive definite and `size`²
+/// long.
 pub(crate) fn cholesky(matrix: &mut [f64], size: usize) -> bool {
     if size.checked_mul(size) != Some(matrix.len()) {
         return false;

@@ -1,11 +1,11 @@
 //! Thresholds and the joint verdict: from held-out scores to alerts at a stated false-alarm rate.
 //!
-//! What the rate means. If a new frame is exchangeable with the training frames and scored by a fit that saw
-//! neither, a rank threshold alerts on it with probability at most α (split conformal prediction, Vovk et
-//! al., 2005). The shipped detector is refitted on all frames, so that the rate is met approximately, as in
-//! cross-conformal prediction (Vovk, 2015; Barber et al., 2021, whose worst case is 2α). Frames of one exam
-//! are not exchangeable one by one: with few exams the rate per exam can be far off, whatever the frame
-//! count.
+//! What the rate means. If a new frame is exchangeable with the training frames and scored by a fit that
+//! saw neither, a rank threshold alerts on it with probability at most α (split conformal prediction, Vovk
+//! et al., 2005). The shipped detector is refitted on all frames, so that the rate is met approximately, as
+//! in cross-conformal prediction (Vovk, 2015; Barber et al., 2021, whose worst case is 2α). Frames of one
+//! exam are not exchangeable one by one: with few exams the rate per exam can be far off, whatever the
+//! frame count.
 use super::DetectError;
 use super::score::{Combined, ScoreScale, combine, log_score};
 
@@ -63,10 +63,10 @@ fn ascending(scores: &[f64]) -> Result<Vec<f64>, DetectError> {
 /// Fits the joint verdict of several detectors from their held-out scores on the same frames, in one order.
 ///
 /// The log of each score is standardised by its own held-out median and 90th percentile, the mean is taken
-/// ([`combine`]), and the joint score of every held-out frame sets the joint threshold by the same rank rule;
-/// so the joint false-alarm rate is α itself, however the detectors depend on each other, without a
-/// correction for their number. A detector with constant scores gets the least spread that tells any increase
-/// apart.
+/// ([`combine`]), and the joint score of every held-out frame sets the joint threshold by the same rank
+/// rule; so the joint false-alarm rate is α itself, however the detectors depend on each other, without a
+/// correction for their number. A detector with constant scores gets the least spread that tells any
+/// increase apart.
 ///
 /// # Errors
 /// Lists of different length, no detector, or those of [`rank_threshold`].

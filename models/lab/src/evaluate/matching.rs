@@ -1,5 +1,5 @@
-//! Histogram matching: out-of-distribution frames with the intensities of in-distribution ones, so that a detector
-//! cannot win by brightness alone.
+//! Histogram matching: out-of-distribution frames with the intensities of in-distribution ones, so that a
+//! detector cannot win by brightness alone.
 
 use crate::dataset::Entry;
 use candor_imaging::frame::{Frame, Samples, Source};
@@ -18,9 +18,9 @@ impl References {
         Ok(Self(references))
     }
 
-    /// The gray version of `frame` with the histogram of reference `index` modulo their number: each gray level goes
-    /// to the least reference level whose cumulative share reaches its own (Gonzalez & Woods, histogram
-    /// specification). `None` for float arrays.
+    /// The gray version of `frame` with the histogram of reference `index` modulo their number: each gray
+    /// level goes to the least reference level whose cumulative share reaches its own (Gonzalez &
+    /// Woods, histogram specification). `None` for float arrays.
     pub(super) fn apply(&self, frame: &Frame, index: usize) -> Option<Frame> {
         let reference = self.0.get(index % self.0.len().max(1))?;
         let samples = gray(frame)?;

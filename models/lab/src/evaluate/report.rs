@@ -60,8 +60,9 @@ fn calibration(page: &mut Page, own: &Summary, uncalibrated: &Summary) {
         diagram("Before: the model's own confidence", uncalibrated).figure(),
         diagram("After: calibrated confidence", own).figure(),
     ]);
+    type Measure = fn(&Summary) -> Option<f64>;
     let mut table = Table::new("All pixels, before and after calibration", &["measure", "before", "after"]);
-    let rows: [(&str, fn(&Summary) -> Option<f64>); 12] = [
+    let rows: [(&str, Measure); 12] = [
         ("NLL", |s| s.nll),
         ("Brier", |s| s.brier),
         ("ECE, whole image", |s| s.ece),
@@ -129,10 +130,12 @@ fn detection(page: &mut Page, evaluation: &Evaluation) {
                 percent(figures["alert_rate"].as_f64()),
             ]);
             let mut series = vec![Series { name: "joint".into(), points: curve(&own, verdicts, 3) }];
-            series.extend(DETECTORS.iter().enumerate().map(|(index, name)| Series {
-                name: (*name).into(),
-                points: curve(&own, verdicts, index),
-            }));
+            series.extend(
+                DETECTORS.iter().enumerate().map(|(index, name)| Series {
+                    name: (*name).into(),
+                    points: curve(&own, verdicts, index),
+                }),
+            );
             let plot = LinePlot {
                 title: format!("{}{suffix}", set.name),
                 remark: String::new(),
@@ -154,9 +157,8 @@ fn curve(own: &[candor::ood::Verdict], foreign: &[candor::ood::Verdict], detecto
     let mut thresholds: Vec<f64> = negatives.iter().chain(&positives).copied().collect();
     thresholds.sort_by(|a, b| b.total_cmp(a));
     thresholds.dedup();
-    let above = |list: &[f64], t: f64| {
-        list.iter().filter(|&&s| s >= t).count() as f64 / list.len().max(1) as f64
-    };
+    let above =
+        |list: &[f64], t: f64| list.iter().filter(|&&s| s >= t).count() as f64 / list.len().max(1) as f64;
     let mut points = vec![(0.0, 0.0)];
     points.extend(thresholds.into_iter().map(|t| (above(&negatives, t), above(&positives, t))));
     points
@@ -167,7 +169,9 @@ fn worst(page: &mut Page, evaluation: &Evaluation, package: &Package) -> Result<
     page.section("Worst frames");
     let mut ranked: Vec<&FrameResult> =
         evaluation.frames.iter().filter(|frame| frame.scores.dice.mean.is_some()).collect();
-    ranked.sort_by(|a, b| a.scores.dice.mean.partial_cmp(&b.scores.dice.mean).unwrap_or(std::cmp::Ordering::Equal));
+    ranked.sort_by(|a, b| {
+        a.scores.dice.mean.partial_cmp(&b.scores.dice.mean).unwrap_or(std::cmp::Ordering::Equal)
+    });
     let line = |error: candor::Error| vec![error.to_string()];
     let mut session = Session::new(package, &SessionOptions::default()).map_err(line)?;
     let colours = palette::class_colours(evaluation.classes.len());

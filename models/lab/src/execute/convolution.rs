@@ -126,12 +126,7 @@ impl Convolution<'_> {
                     Matrix::row_major(&columns, count)
                 };
                 let product = &mut product[..group_out * count];
-                matrix::multiply(
-                    [group_out, depth, count],
-                    Matrix::row_major(weight, depth),
-                    right,
-                    product,
-                );
+                matrix::multiply([group_out, depth, count], Matrix::row_major(weight, depth), right, product);
                 for (channel, (row, product)) in rows.iter_mut().zip(product.chunks(count)).enumerate() {
                     let bias = self.bias(first_channel + channel);
                     let row = &mut row[start - range.start..][..count];

@@ -1,4 +1,5 @@
-//! Extents, strides, broadcasting and typed access: what every operator asks of a tensor before it computes.
+//! Extents, strides, broadcasting and typed access: what every operator asks of a tensor before it
+//! computes.
 
 #[cfg(test)]
 mod tests;

@@ -44,8 +44,8 @@ pub(super) fn batch_norm(
     Ok(Tensor::f32(declared.to_vec(), out))
 }
 
-/// ONNX GroupNormalization: each of `groups` runs of channels of each image is brought to zero mean and unit
-/// (population) variance, then scaled and shifted per channel. x [N, C, ..] f32, scale and bias [C].
+/// ONNX GroupNormalization: each of `groups` runs of channels of each image is brought to zero mean and
+/// unit (population) variance, then scaled and shifted per channel. x [N, C, ..] f32, scale and bias [C].
 ///
 /// # Errors
 /// When an operand is not float, `groups` does not divide C, or a parameter is not [C].

@@ -13,7 +13,8 @@ pub(super) fn threads() -> usize {
     *THREADS.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Calls `work(index, plane)` once for each consecutive `plane` elements of `out` (the last may be shorter).
+/// Calls `work(index, plane)` once for each consecutive `plane` elements of `out` (the last may be
+/// shorter).
 pub(super) fn planes<T: Send>(out: &mut [T], plane: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     if plane == 0 || out.is_empty() {
         return;

@@ -35,7 +35,8 @@ element!(i8, I8, |value| value as i8);
 element!(u8, U8, |value| value as u8);
 element!(bool, Bool, |value| value != 0.0);
 
-/// Evaluates `$body` with `$elements` bound to the elements, whatever their type, and wraps the result alike.
+/// Evaluates `$body` with `$elements` bound to the elements, whatever their type, and wraps the result
+/// alike.
 macro_rules! for_type {
     ($data:expr, $elements:ident => $body:expr) => {
         match $data {

@@ -1,4 +1,5 @@
-//! The driver: order, liveness, errors; and a repeatable source of test tensors for the operators' own tests.
+//! The driver: order, liveness, errors; and a repeatable source of test tensors for the operators' own
+//! tests.
 
 use super::{ExecuteError, run};
 use crate::network::{Binary, Data, Network, Node, Op, Tensor, Unary, Value};

@@ -98,12 +98,16 @@ impl Lowering<'_> {
         if let Some(consumer) = self.foldable(node.output) {
             let add = &self.source.network.nodes[consumer];
             let bias = add.inputs.iter().find(|id| self.source.network.values[**id].constant.is_some());
-            if let (Op::Binary(Binary::Add), Some(&bias)) = (&add.op, bias) {
-                if self.source.network.values[bias].constant.as_ref().is_some_and(|t| t.len() == extent[2]) {
-                    node.inputs.push(bias);
-                    node.output = add.output;
-                    self.mark_fused(consumer);
-                }
+            let fits = |id: ValueId| {
+                let constant = self.source.network.values[id].constant.as_ref();
+                constant.is_some_and(|tensor| tensor.len() == extent[2])
+            };
+            if let (Op::Binary(Binary::Add), Some(&bias)) = (&add.op, bias)
+                && fits(bias)
+            {
+                node.inputs.push(bias);
+                node.output = add.output;
+                self.mark_fused(consumer);
             }
         }
         let target = self.target(node.output);

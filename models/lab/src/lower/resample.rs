@@ -16,7 +16,8 @@ use candor_core::ops::{
 const ROUNDED_DENOMINATOR: usize = 2048;
 
 impl Lowering<'_> {
-    /// Binds `value` to `tensor`, through a rescaling table where the file gives `value` another quantization.
+    /// Binds `value` to `tensor`, through a rescaling table where the file gives `value` another
+    /// quantization.
     fn bind_rescaled(&mut self, name: &str, value: ValueId, tensor: TensorId) -> Outcome {
         let own = self.builder.quantization(tensor);
         let wanted = if self.source.from_file { self.source.activations[value] } else { None };
@@ -138,7 +139,7 @@ impl Lowering<'_> {
         let (Some(gamma), Some(beta)) = constants else {
             return refuse("its scale or bias does not match the channels", "re-export the model");
         };
-        if groups == 0 || channels % groups != 0 || epsilon <= 0.0 {
+        if groups == 0 || !channels.is_multiple_of(groups) || epsilon <= 0.0 {
             return refuse(
                 format!("{groups} groups or epsilon {epsilon} are invalid"),
                 "re-export the model",
@@ -327,8 +328,8 @@ struct Axis {
 }
 
 impl Axis {
-    /// The source coordinate of output `at` as a fraction (numerator, denominator), exact in integers: the scale is
-    /// the ratio of the extents when the file's scale agrees with it.
+    /// The source coordinate of output `at` as a fraction (numerator, denominator), exact in integers: the
+    /// scale is the ratio of the extents when the file's scale agrees with it.
     fn fraction(&self, at: usize) -> Option<(i64, i64)> {
         let (input, output, at) = (self.input as i64, self.output as i64, at as i64);
         let agrees = (f64::from(self.scale) * self.input as f64 - self.output as f64).abs() < 1e-3;

@@ -57,7 +57,8 @@ pub struct FrameScores {
     pub confidence: f64,
 }
 
-/// Figures over all frames added. All calibration figures use the confidence of the label that was reported.
+/// Figures over all frames added. All calibration figures use the confidence of the label that was
+/// reported.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Frames added.
@@ -70,11 +71,13 @@ pub struct Summary {
     pub iou: PerClass,
     /// Mean over frames of [`FrameScores::hd95`] in pixels, as for `dice`.
     pub hd95: PerClass,
-    /// Whole-image ECE: 15 equal-width bins over top-label confidence, all pixels pooled (Guo et al., 2017).
+    /// Whole-image ECE: 15 equal-width bins over top-label confidence, all pixels pooled (Guo et al.,
+    /// 2017).
     pub ece: Option<f64>,
-    /// Foreground ECE as in the MarginLoss repository (Murugesan et al., 2022; `SegmentCalibrateEvaluator`):
-    /// only pixels whose ground truth is not background; 15-bin top-label ECE of each frame, averaged with
-    /// the frame's foreground pixel count as weight. There a test batch takes the place of the frame.
+    /// Foreground ECE as in the MarginLoss repository (Murugesan et al., 2022;
+    /// `SegmentCalibrateEvaluator`): only pixels whose ground truth is not background; 15-bin top-label
+    /// ECE of each frame, averaged with the frame's foreground pixel count as weight. There a test
+    /// batch takes the place of the frame.
     pub ece_foreground: Option<f64>,
     /// As `ece_foreground`, but with the pixels of all frames pooled into one diagram.
     pub ece_foreground_pooled: Option<f64>,
@@ -87,19 +90,22 @@ pub struct Summary {
     pub ece_classwise: Option<f64>,
     /// Overconfidence error over all pixels, see [`Bins::overconfidence_error`].
     pub overconfidence: Option<f64>,
-    /// Mean over frames of the per-class average calibration error, 20 bins per frame (Barfoot et al., 2024).
+    /// Mean over frames of the per-class average calibration error, 20 bins per frame (Barfoot et al.,
+    /// 2024).
     pub ace: PerClass,
     /// Mean over frames of the per-class maximum calibration error, 20 bins per frame.
     pub mce: PerClass,
-    /// Full negative log-likelihood: mean over all pixels of −ln p(truth), natural logarithm, with p clipped
-    /// from below at 1/65535, one step of its representation; at most 11.09.
+    /// Full negative log-likelihood: mean over all pixels of −ln p(truth), natural logarithm, with p
+    /// clipped from below at 1/65535, one step of its representation; at most 11.09.
     pub nll: Option<f64>,
-    /// −ln p(truth) averaged over ground-truth-foreground pixels (as the MarginLoss repository reports NLL).
+    /// −ln p(truth) averaged over ground-truth-foreground pixels (as the MarginLoss repository reports
+    /// NLL).
     pub nll_foreground: Option<f64>,
     /// The foreground term only: −ln p(truth) summed over ground-truth-foreground pixels, divided by *all*
     /// pixels (the NLL of Yeung et al., 2023, which leaves out the background term).
     pub nll_foreground_term: Option<f64>,
-    /// Multi-class Brier score: mean over pixels of Σ_class (p − y)², in 0..=2 (Brier, 1950, original form).
+    /// Multi-class Brier score: mean over pixels of Σ_class (p − y)², in 0..=2 (Brier, 1950, original
+    /// form).
     pub brier: Option<f64>,
     /// (Σp − Σy)/Σy per class over all frames pooled: how much the soft volume overstates the true one
     /// (Popordanoska et al., 2021); `None` for a class absent from every ground truth.
@@ -206,7 +212,8 @@ impl Accumulator {
     /// Adds one frame and returns its own figures.
     ///
     /// # Errors
-    /// [`MetricError::ClassCount`] when the frame has another class count; the accumulator is then unchanged.
+    /// [`MetricError::ClassCount`] when the frame has another class count; the accumulator is then
+    /// unchanged.
     pub fn add(&mut self, frame: &Frame<'_>) -> Result<FrameScores, MetricError> {
         if frame.classes != self.classes {
             return Err(MetricError::ClassCount { expected: self.classes, found: frame.classes });

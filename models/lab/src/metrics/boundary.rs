@@ -1,4 +1,5 @@
-//! Boundary band of a label map: where annotators and networks disagree, and where calibration matters most.
+//! Boundary band of a label map: where annotators and networks disagree, and where calibration matters
+//! most.
 
 /// Chebyshev radius in pixels of the band that boundary-band ECE is measured on.
 pub const BOUNDARY_RADIUS: usize = 2;

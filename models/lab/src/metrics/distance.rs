@@ -1,6 +1,7 @@
 //! Exact Euclidean distances between masks, in pixels: the squared distance transform and HD95.
 
-/// Squared Euclidean distance, in pixels, of every pixel to the nearest set pixel of `mask`; exact integers.
+/// Squared Euclidean distance, in pixels, of every pixel to the nearest set pixel of `mask`; exact
+/// integers.
 ///
 /// Meijster, Roerdink & Hesselink, *A general algorithm for computing distance transforms in linear time*,
 /// 2000: one pass over columns, one over rows, integer arithmetic only. `mask` is row-major with rows of
@@ -29,7 +30,8 @@ pub fn squared_distances(mask: &[bool], width: usize) -> Option<Vec<u64>> {
     Some(distances)
 }
 
-/// For every column `x`, the least `(x − i)² + row[i]²`; `hull` is scratch of (site, first column it serves).
+/// For every column `x`, the least `(x − i)² + row[i]²`; `hull` is scratch of (site, first column it
+/// serves).
 fn lower_envelope(row: &[i64], out: &mut [u64], hull: &mut Vec<(i64, i64)>) {
     let width = row.len() as i64;
     let height_at = |site: i64| row[site as usize];
@@ -59,7 +61,8 @@ fn lower_envelope(row: &[i64], out: &mut [u64], hull: &mut Vec<(i64, i64)>) {
     }
 }
 
-/// Surface of a mask: set pixels with a 4-neighbour that is not set; beyond the frame's edge nothing is set.
+/// Surface of a mask: set pixels with a 4-neighbour that is not set; beyond the frame's edge nothing is
+/// set.
 fn surface(mask: &[bool], width: usize) -> Vec<bool> {
     let set = |index: Option<usize>| index.and_then(|index| mask.get(index)).copied().unwrap_or(false);
     let inner = |index: usize| {

@@ -22,8 +22,8 @@ impl<'a> Frame<'a> {
     ///
     /// * `shape`: `[classes, height, width]`, classes in 2..=256 with background as class 0, sides in
     ///   1..=65535.
-    /// * `probabilities`: planar `[classes][height·width]`, probability = value / 65535. Planes need not sum
-    ///   to exactly 65535 per pixel. A binary model gives two planes, `65535 − p` and `p`.
+    /// * `probabilities`: planar `[classes][height·width]`, probability = value / 65535. Planes need not
+    ///   sum to exactly 65535 per pixel. A binary model gives two planes, `65535 − p` and `p`.
     /// * `predicted`, `truth`: labels below `classes`, `[height·width]`.
     /// * `boundary`: pixels of the ground truth's boundary band, see [`super::boundary_band`].
     ///

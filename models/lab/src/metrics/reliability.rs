@@ -94,8 +94,8 @@ impl Bins {
         self.0.iter().filter_map(Bin::error).reduce(f64::max)
     }
 
-    /// Overconfidence error Σ_b (n_b/N)·confidence_b·max(confidence_b − accuracy_b, 0) (Thulasidasan et al.,
-    /// *On Mixup Training*, 2019); `None` without pixels.
+    /// Overconfidence error Σ_b (n_b/N)·confidence_b·max(confidence_b − accuracy_b, 0) (Thulasidasan et
+    /// al., *On Mixup Training*, 2019); `None` without pixels.
     pub fn overconfidence_error(&self) -> Option<f64> {
         let count = self.count();
         let sum: f64 = self

@@ -1,4 +1,5 @@
-//! What must hold for the figures: hand-computed cases, brute-force definitions, conventions for empty input.
+//! What must hold for the figures: hand-computed cases, brute-force definitions, conventions for empty
+//! input.
 use super::*;
 
 const CLOSE: f64 = 1e-12;

@@ -1,7 +1,8 @@
 //! Which ONNX operators are understood, at which operator set versions, with which attributes and arities.
 //!
-//! One row per operator and span of versions whose form is the same; anything not listed is refused, so a new
-//! attribute or a new version can never be misread. Semantics: ONNX operator documentation, versions 7 to 26.
+//! One row per operator and span of versions whose form is the same; anything not listed is refused, so a
+//! new attribute or a new version can never be misread. Semantics: ONNX operator documentation, versions 7
+//! to 26.
 
 use super::call::Call;
 use super::ops::{

@@ -123,7 +123,8 @@ impl Element {
         matches!(self, Self::I8 | Self::U8)
     }
 
-    /// Smallest and largest integer the type holds; `None` for floats and booleans. `uint64` is held as i64.
+    /// Smallest and largest integer the type holds; `None` for floats and booleans. `uint64` is held as
+    /// i64.
     pub fn range(self) -> Option<(i64, i64)> {
         Some(match self {
             Self::I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),

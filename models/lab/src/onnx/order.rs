@@ -11,7 +11,8 @@ const CYCLE_NAMES_MAX: usize = 8;
 /// The order in which to import nodes, and what is wrong with the wiring.
 #[derive(Debug)]
 pub(super) struct Order<'a> {
-    /// Indices of the nodes the outputs depend on, producers before consumers, in file order where possible.
+    /// Indices of the nodes the outputs depend on, producers before consumers, in file order where
+    /// possible.
     pub nodes: Vec<usize>,
     /// Names that some node or graph output reads.
     pub used: HashSet<&'a str>,

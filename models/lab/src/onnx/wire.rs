@@ -1,6 +1,7 @@
 //! A bounded, zero-copy reader of the protobuf wire format (protobuf.dev, "Encoding").
 //!
-//! One message level at a time: nesting is followed only where the caller asks, so no file drives recursion.
+//! One message level at a time: nesting is followed only where the caller asks, so no file drives
+//! recursion.
 
 #[cfg(test)]
 mod tests;

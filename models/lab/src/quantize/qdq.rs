@@ -11,11 +11,12 @@ pub fn is_quantized(network: &Network) -> bool {
 
 /// Removes every QDQ pair, keeping its scale and zero point as an annotation.
 ///
-/// A second, different quantization of the same value becomes a rescaling node (`Clip` without bounds) with its own
-/// annotation, which is what the pair computes.
+/// A second, different quantization of the same value becomes a rescaling node (`Clip` without bounds) with
+/// its own annotation, which is what the pair computes.
 ///
 /// # Errors
-/// All [`Problem`]s: scales or zero points that are not constants, per-channel activations, asymmetric weights.
+/// All [`Problem`]s: scales or zero points that are not constants, per-channel activations, asymmetric
+/// weights.
 pub fn annotate(network: &Network) -> Result<QuantizedNetwork, Vec<Problem>> {
     let mut pass = Annotate {
         source: network,

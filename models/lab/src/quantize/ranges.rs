@@ -14,7 +14,8 @@ pub enum Method {
     MinMax,
     /// The interval that leaves out this share of the values at each end.
     Percentile(f64),
-    /// The interval with the least mean squared quantization error (OCTAV-like search over shrunken min–max).
+    /// The interval with the least mean squared quantization error (OCTAV-like search over shrunken
+    /// min–max).
     LeastSquares,
 }
 

@@ -8,7 +8,13 @@ pub(super) fn source(config: &TrainConfig) -> String {
     let (network, training, frames) = (&config.network, &config.training, &config.frames);
     format!(
         "candor-lab train\nU-Net, depth {}, {} channels\n{} steps of {} phantom frames of {}x{}, seed {}",
-        network.depth, network.channels, training.steps, training.batch, frames.width, frames.height, frames.seed
+        network.depth,
+        network.channels,
+        training.steps,
+        training.batch,
+        frames.width,
+        frames.height,
+        frames.seed
     )
 }
 

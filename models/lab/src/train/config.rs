@@ -38,7 +38,8 @@ pub struct FrameConfig {
     pub width: usize,
     /// Rows, likewise.
     pub height: usize,
-    /// Training frames come from this seed, calibration frames from the next, held-out frames from the one after.
+    /// Training frames come from this seed, calibration frames from the next, held-out frames from the one
+    /// after.
     pub seed: u64,
 }
 
@@ -126,7 +127,8 @@ impl TrainConfig {
         let multiple = 1usize << self.network.depth.min(5);
         for (key, side) in [("frames.width", self.frames.width), ("frames.height", self.frames.height)] {
             if !side.is_multiple_of(multiple) || side > 1024 {
-                problems.push(format!("{key} is {side}: it must be a multiple of {multiple} of at most 1024"));
+                problems
+                    .push(format!("{key} is {side}: it must be a multiple of {multiple} of at most 1024"));
             }
         }
         problems

@@ -75,7 +75,8 @@ fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     Ok(&values[start..end])
 }
 
-/// Rows or columns of `0..extent` that stay inside when moved by `tap − 1`: target start, source start, count.
+/// Rows or columns of `0..extent` that stay inside when moved by `tap − 1`: target start, source start,
+/// count.
 fn inside(tap: usize, extent: usize) -> (usize, usize, usize) {
     match tap {
         0 => (1, 0, extent - 1),

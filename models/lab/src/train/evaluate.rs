@@ -138,9 +138,8 @@ impl Figures {
             ("Brier", |s| s.brier),
         ];
         let all = [&self.float, &self.uncalibrated, &self.package];
-        let line = |name: &str, values: [Option<f64>; 3]| {
-            format!("| {name} | {} |", values.map(shown).join(" | "))
-        };
+        let line =
+            |name: &str, values: [Option<f64>; 3]| format!("| {name} | {} |", values.map(shown).join(" | "));
         let mut lines = vec![
             format!("| {} held-out frames | float | int8 | int8, calibrated |", self.frames),
             "|---|---|---|---|".to_string(),
@@ -150,7 +149,9 @@ impl Figures {
         lines.extend(rows.iter().map(|(name, of)| line(name, all.map(of))));
         lines.extend([String::new(), "| Frames | alert rate |".to_string(), "|---|---|".to_string()]);
         lines.push(format!("| clean | {} |", shown(self.alert_rate)));
-        lines.extend(self.fault_alert_rates.iter().map(|(name, rate)| format!("| {name} | {} |", shown(*rate))));
+        lines.extend(
+            self.fault_alert_rates.iter().map(|(name, rate)| format!("| {name} | {} |", shown(*rate))),
+        );
         lines
     }
 }

@@ -63,7 +63,8 @@ pub fn make_package(config: &TrainConfig, network: &UNet) -> Result<Packaged, Tr
     Ok(Packaged { bytes: sections.to_bytes(), card, figures, lines, summary })
 }
 
-/// The calibration stream as 8-bit PNG, the samples unchanged: what the builder reads is what a device is given.
+/// The calibration stream as 8-bit PNG, the samples unchanged: what the builder reads is what a device is
+/// given.
 fn write_frames(config: &TrainConfig, folder: &Path) -> Result<(PathBuf, PathBuf), TrainError> {
     let failed = |error: String| TrainError::Invalid(vec![error]);
     let (images, masks) = (folder.join("images"), folder.join("masks"));
@@ -78,7 +79,8 @@ fn write_frames(config: &TrainConfig, folder: &Path) -> Result<(PathBuf, PathBuf
         for (index, (frame, labels)) in indices.clone().zip(render(&phantom, indices)) {
             let name = format!("{index:05}.png");
             write::frame_png(&images.join(&name), &frame).map_err(|error| failed(error.to_string()))?;
-            write::mask_png(&masks.join(&name), &labels, &colours).map_err(|error| failed(error.to_string()))?;
+            write::mask_png(&masks.join(&name), &labels, &colours)
+                .map_err(|error| failed(error.to_string()))?;
         }
     }
     Ok((images, masks))

@@ -1,4 +1,5 @@
-//! Tests of training: the loss falls, runs repeat and resume bit for bit, the exported network is the trained one.
+//! Tests of training: the loss falls, runs repeat and resume bit for bit, the exported network is the
+//! trained one.
 
 use super::*;
 use crate::execute;
@@ -33,7 +34,10 @@ fn the_loss_falls_and_a_run_repeats_bit_for_bit() {
     let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
     assert!(mean(&losses[9..]) < 0.9 * mean(&losses[..3]), "{losses:?}");
     let again = train(&mut Trainer::new(&tiny()).unwrap(), 12);
-    assert_eq!(losses.iter().map(|l| l.to_bits()).collect::<Vec<_>>(), again.iter().map(|l| l.to_bits()).collect::<Vec<_>>());
+    assert_eq!(
+        losses.iter().map(|l| l.to_bits()).collect::<Vec<_>>(),
+        again.iter().map(|l| l.to_bits()).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -67,10 +71,12 @@ fn the_exported_network_computes_what_the_trained_one_does() {
     train(&mut trainer, 6);
     let (frame, _, _) = Phantom::new(config.phantom(), 77).unwrap().frame(0);
     let input = image(&frame).unwrap();
-    let expected = trainer.network().forward(&input, false).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let expected =
+        trainer.network().forward(&input, false).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let exported = export(trainer.network(), "tiny", [24, 32]).unwrap();
     let values = input.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let outputs = execute::run(&exported, &[Tensor::f32(vec![1, 1, 24, 32], values)], &mut |_, _| {}).unwrap();
+    let outputs =
+        execute::run(&exported, &[Tensor::f32(vec![1, 1, 24, 32], values)], &mut |_, _| {}).unwrap();
     let own = outputs[0].as_f32().unwrap();
     assert_eq!(own.len(), expected.len());
     let worst = own.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

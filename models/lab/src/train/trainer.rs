@@ -48,12 +48,16 @@ impl Trainer {
     pub fn resume(config: &TrainConfig, path: &Path) -> Result<Self, TrainError> {
         let refused = |what: String| TrainError::Invalid(vec![format!("{}: {what}", path.display())]);
         let mut trainer = Self::new(config)?;
-        let tensors = candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| refused(e.to_string()))?;
+        let tensors =
+            candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| refused(e.to_string()))?;
         for (name, var) in trainer.network.parameters() {
             match tensors.get(name).filter(|own| own.shape() == var.shape()) {
                 Some(own) => var.set(own)?,
                 None => {
-                    let what = format!("no tensor '{name}' of shape {:?}: the checkpoint is of another network", var.shape());
+                    let what = format!(
+                        "no tensor '{name}' of shape {:?}: the checkpoint is of another network",
+                        var.shape()
+                    );
                     return Err(refused(format!("{what}; remove it to start anew")));
                 }
             }

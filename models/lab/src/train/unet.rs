@@ -1,5 +1,5 @@
-//! A small U-Net (Ronneberger et al. 2015): 3×3 convolution, batch norm and ReLU twice per level, max-pooling
-//! down, nearest-neighbour doubling up, skips concatenated.
+//! A small U-Net (Ronneberger et al. 2015): 3×3 convolution, batch norm and ReLU twice per level,
+//! max-pooling down, nearest-neighbour doubling up, skips concatenated.
 
 use super::config::NetworkConfig;
 use super::convolution::convolve;
@@ -85,7 +85,9 @@ impl UNet {
         let classes = self.head_bias.dim(0)?;
         let weight = self.head_weight.reshape((1, classes, channels))?;
         let logits = weight.broadcast_matmul(&x.reshape((images, channels, height * width))?)?;
-        logits.broadcast_add(&self.head_bias.reshape((1, classes, 1))?)?.reshape((images, classes, height, width))
+        logits
+            .broadcast_add(&self.head_bias.reshape((1, classes, 1))?)?
+            .reshape((images, classes, height, width))
     }
 
     /// Weights and running statistics by name.
@@ -121,7 +123,8 @@ fn double(x: &Tensor) -> Result<Tensor> {
     spread.contiguous()?.reshape((images, channels, 2 * height, 2 * width))
 }
 
-/// Convolution weights uniform in ±√(6 / fan-in), in the order of their names; all else keeps its usual start.
+/// Convolution weights uniform in ±√(6 / fan-in), in the order of their names; all else keeps its usual
+/// start.
 fn initialise(parameters: &BTreeMap<String, Var>, seed: u64) -> Result<()> {
     let mut random = SplitMix64::new(seed);
     for var in parameters.values().filter(|var| var.rank() == 4) {

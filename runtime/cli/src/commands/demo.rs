@@ -1,4 +1,5 @@
-//! `candor demo`: the embedded package on generated frames, then on frames with faults, measured against the truth.
+//! `candor demo`: the embedded package on generated frames, then on frames with faults, measured against
+//! the truth.
 
 mod measure;
 mod report;

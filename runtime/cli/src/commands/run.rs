@@ -43,8 +43,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let mut session = Session::new(&package, &arguments.options.session()?)
         .map_err(|error| error.at(arguments.package.display()))?;
     if let Some(directory) = &arguments.out {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| {
+        std::fs::create_dir_all(directory).map_err(|error| {
             let fix = "fix: give --out a folder that can be made";
             Failure::invalid(format!("{}: {error}; {fix}", directory.display()))
         })?;

@@ -188,8 +188,7 @@ fn moments_are_exact_and_a_constant_group_normalises_to_beta() {
     assert_eq!(ones.scaled_variance(), 0);
     let one_off = Moments { sum: ones.sum - 1, squares: ones.squares - 2 * 65_535 + 1, ..ones };
     assert_eq!(one_off.scaled_variance(), u128::from(count) - 1);
-    let constants =
-        Normalization { epsilon: Multiplier::new(1e-12), output_steps: Multiplier::new(10.0) };
+    let constants = Normalization { epsilon: Multiplier::new(1e-12), output_steps: Multiplier::new(10.0) };
     let flat = Moments { count: 4, sum: 4 * 77, squares: 4 * 77 * 77 };
     let (slope, offset) = flat.affine(constants, Multiplier::new(2.0), Multiplier::new(3.0));
     let range = Range { zero_point: 5, low: 0, high: 255 };
@@ -217,7 +216,10 @@ fn quantize_saturates_rounds_half_to_even_and_refuses_nan() {
     let scale = Scale::new(0.5);
     assert_eq!(scale.quantize(f32::NAN, 3), None);
     assert_eq!([f32::INFINITY, f32::NEG_INFINITY].map(|x| scale.quantize(x, 3)), [Some(255), Some(0)]);
-    assert_eq!([0.25, 0.75, -0.25, -0.75].map(|x| scale.quantize(x, 3)), [Some(3), Some(5), Some(3), Some(1)]);
+    assert_eq!(
+        [0.25, 0.75, -0.25, -0.75].map(|x| scale.quantize(x, 3)),
+        [Some(3), Some(5), Some(3), Some(1)]
+    );
     for code in 0..=255u8 {
         let real = scale.dequantize(i32::from(code) - 9);
         assert_eq!(scale.quantize(real, 9), Some(code));

@@ -1,4 +1,5 @@
-//! Probabilities against f64 formulas; which table a pixel takes; and that calibration never changes the mask.
+//! Probabilities against f64 formulas; which table a pixel takes; and that calibration never changes the
+//! mask.
 
 use super::*;
 use crate::tensor::{Element, Halo, Layout, RowsMut};
@@ -88,8 +89,7 @@ fn softmax_probabilities_equal_the_formula() {
         let (mask, confidence, planes) =
             applied(&head, &Tables::uncalibrated(&head), [channels, 20, 30], &values);
         for at in 0..600 {
-            let logits: Vec<f64> =
-                (0..channels).map(|c| f64::from(values[c * 600 + at]) * STEP).collect();
+            let logits: Vec<f64> = (0..channels).map(|c| f64::from(values[c * 600 + at]) * STEP).collect();
             let greatest = logits.iter().copied().fold(f64::MIN, f64::max);
             let total: f64 = logits.iter().map(|l| (l - greatest).exp()).sum();
             for c in 0..channels {
@@ -208,7 +208,10 @@ fn calibration_sections_hold_the_tables_their_head_needs() {
     }
     let bytes = section(1, 2, 2);
     let (tables, name) = Tables::parse(bytes.bytes(), &sigmoid).unwrap();
-    assert_eq!((name, tables.boundary.map(<[u16]>::len), tables.per_class.len()), ("temperature", Some(4096), 0));
+    assert_eq!(
+        (name, tables.boundary.map(<[u16]>::len), tables.per_class.len()),
+        ("temperature", Some(4096), 0)
+    );
     let fault = |word| Some(PackageError::Content(Section::Calibration, word));
     assert_eq!(Tables::parse(section(5, 1, 1).bytes(), &sigmoid).err(), fault(0));
     assert_eq!(Tables::parse(section(0, 2, 1).bytes(), &sigmoid).err(), fault(2));

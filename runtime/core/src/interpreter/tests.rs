@@ -1,4 +1,5 @@
-//! Whole plans written by hand, run by the reference and compared with plain definitions over planar values.
+//! Whole plans written by hand, run by the reference and compared with plain definitions over planar
+//! values.
 
 mod filters;
 mod maps;

@@ -7,8 +7,8 @@ use crate::tensor::{Rows, RowsMut};
 /// Greatest magnitude of an input factor: two products of a centred code (±255) stay below 2^31.
 pub const FACTOR_LIMIT: u32 = 1 << 22;
 
-/// `requantize((a − za)·factors[0] + (b − zb)·factors[1])`; the factors are the input scales over the greater of
-/// them, times 2^22, and the multiplier undoes that. Subtraction has a negative factor.
+/// `requantize((a − za)·factors[0] + (b − zb)·factors[1])`; the factors are the input scales over the
+/// greater of them, times 2^22, and the multiplier undoes that. Subtraction has a negative factor.
 #[derive(Debug, Clone, Copy)]
 pub struct Add {
     /// Fixed-point weights of the two inputs.

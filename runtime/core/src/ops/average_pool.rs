@@ -10,8 +10,8 @@ use crate::tensor::{Rows, RowsMut};
 pub struct AveragePool<'p> {
     /// Where taps lie.
     pub window: ClippedWindow,
-    /// `[kh·kw + 1]`, indexed by the number of pixels that take part (entry 0 unused): `scale_in / scale_out / n`,
-    /// where n is that number, or the padded window's size when padding counts.
+    /// `[kh·kw + 1]`, indexed by the number of pixels that take part (entry 0 unused): `scale_in /
+    /// scale_out / n`, where n is that number, or the padded window's size when padding counts.
     pub multipliers: &'p [Multiplier],
     /// Zero point of the input.
     pub zero_point: i32,

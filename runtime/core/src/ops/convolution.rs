@@ -9,8 +9,8 @@ pub const OUTPUT_BLOCK: usize = 8;
 
 /// Weights and output step of a dense convolution.
 ///
-/// With u the stored codes: `accumulator = bias + Σ u·w`, where the bias already holds `−zero_point·Σw`, so padding
-/// with the zero point contributes nothing.
+/// With u the stored codes: `accumulator = bias + Σ u·w`, where the bias already holds `−zero_point·Σw`, so
+/// padding with the zero point contributes nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter<'p> {
     /// `[O/8][kh][C/4][kw][8][4]`, zero where a channel does not exist.
@@ -57,8 +57,9 @@ impl<'p> Filter<'p> {
         })
     }
 
-    /// Checks what every tier relies on: `weights` of `taps` (h, w), laid out as [`Filter::weights`], are zero where
-    /// one of the `channels` (input, output) does not exist, and `sums` are their sums per output channel.
+    /// Checks what every tier relies on: `weights` of `taps` (h, w), laid out as [`Filter::weights`], are
+    /// zero where one of the `channels` (input, output) does not exist, and `sums` are their sums per
+    /// output channel.
     ///
     /// # Errors
     /// [`Fault::ConstantValue`] otherwise.
@@ -91,8 +92,8 @@ impl<'p> Filter<'p> {
         Ok(())
     }
 
-    /// Index of the weight for (output channel, tap row, input channel, tap column) with `taps` = (h, w) and
-    /// `blocks` input blocks.
+    /// Index of the weight for (output channel, tap row, input channel, tap column) with `taps` = (h, w)
+    /// and `blocks` input blocks.
     #[inline(always)]
     pub const fn index(taps: [usize; 2], blocks: usize, o: usize, ky: usize, c: usize, kx: usize) -> usize {
         let tap = ((o / OUTPUT_BLOCK * taps[0] + ky) * blocks + c / BLOCK) * taps[1] + kx;

@@ -3,7 +3,8 @@
 use super::record::{Fault, Record};
 use crate::tensor::{Rows, RowsMut};
 
-/// `output[.., to + i] = table[input[.., from + i]]` for i in `0..count`; other output channels keep their codes.
+/// `output[.., to + i] = table[input[.., from + i]]` for i in `0..count`; other output channels keep their
+/// codes.
 #[derive(Debug, Clone, Copy)]
 pub struct CopyChannels<'p> {
     /// First input channel.

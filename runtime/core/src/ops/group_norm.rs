@@ -4,8 +4,9 @@ use super::record::{Fault, Record};
 use crate::arithmetic::{Moments, Multiplier, Normalization, Range, requantize_affine};
 use crate::tensor::{Rows, RowsMut};
 
-/// Group normalisation (Wu & He 2018; one channel per group is instance normalisation, Ulyanov et al. 2016):
-/// `(x − mean) / √(variance + epsilon) · gamma + beta` with mean and variance over a group of channels and all pixels.
+/// Group normalisation (Wu & He 2018; one channel per group is instance normalisation, Ulyanov et al.
+/// 2016): `(x − mean) / √(variance + epsilon) · gamma + beta` with mean and variance over a group of
+/// channels and all pixels.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNorm<'p> {
     /// Channels per group.
@@ -50,7 +51,8 @@ impl<'p> GroupNorm<'p> {
         })
     }
 
-    /// Slope and offset of every channel from its channel sums; `sums` is `[C][2]`: Σv, Σv² over `pixels` pixels.
+    /// Slope and offset of every channel from its channel sums; `sums` is `[C][2]`: Σv, Σv² over `pixels`
+    /// pixels.
     pub fn coefficients(&self, sums: &[[u64; 2]], pixels: u64, affine: &mut [Affine]) {
         for (index, group) in sums.chunks_exact(self.group).enumerate() {
             let mut moments = Moments::default();

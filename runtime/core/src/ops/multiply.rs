@@ -1,4 +1,5 @@
-//! Product of two tensors: same shape, one factor per channel (squeeze-and-excite) or per pixel (attention gate).
+//! Product of two tensors: same shape, one factor per channel (squeeze-and-excite) or per pixel (attention
+//! gate).
 
 use super::record::{Fault, Record};
 use crate::arithmetic::{Multiplier, Range, requantize};

@@ -30,8 +30,8 @@ pub enum Fault {
     Parameter(u32),
     /// Constants reach outside the weights section or are misaligned.
     Constants(u32),
-    /// A multiplier is not finite, a bias too large, a table entry out of range, a weight of a channel that does not
-    /// exist not zero, or a stated sum of weights wrong.
+    /// A multiplier is not finite, a bias too large, a table entry out of range, a weight of a channel that
+    /// does not exist not zero, or a stated sum of weights wrong.
     ConstantValue,
     /// Input and output share bytes.
     Overlap,
@@ -111,7 +111,8 @@ impl<'p> Record<'p> {
         if multiplier.is_valid() { Ok(multiplier) } else { Err(Fault::ConstantValue) }
     }
 
-    /// The output range: low and high codes in words `index` and `index + 1`, zero point from the output tensor.
+    /// The output range: low and high codes in words `index` and `index + 1`, zero point from the output
+    /// tensor.
     ///
     /// # Errors
     /// [`Fault::Parameter`] when a bound is not a code or they are crossed.
@@ -195,7 +196,8 @@ impl Window {
     /// Reads a window from words `0..8` and checks that every tap of every output position is stored.
     ///
     /// # Errors
-    /// [`Fault::Parameter`] for extents out of range, [`Fault::Halo`] when a tap lies outside the stored tensor.
+    /// [`Fault::Parameter`] for extents out of range, [`Fault::Halo`] when a tap lies outside the stored
+    /// tensor.
     pub fn decode(record: &Record<'_>) -> Result<Self, Fault> {
         let window = Self {
             kernel: record.extent(0)?,

@@ -5,7 +5,8 @@ use crate::arithmetic::{Multiplier, Range, requantize};
 use crate::tensor::{Rows, RowsMut};
 use bytemuck::{Pod, Zeroable};
 
-/// Two neighbours of one output position along one axis; their weights are `denominator − weight` and `weight`.
+/// Two neighbours of one output position along one axis; their weights are `denominator − weight` and
+/// `weight`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Neighbours {
@@ -17,7 +18,8 @@ pub struct Neighbours {
     pub weight: u32,
 }
 
-/// Linear resize: `requantize(Σ wy·wx·v − z·Dy·Dx)`; weights are integers over the denominators, so the sum is exact.
+/// Linear resize: `requantize(Σ wy·wx·v − z·Dy·Dx)`; weights are integers over the denominators, so the sum
+/// is exact.
 #[derive(Debug, Clone, Copy)]
 pub struct ResizeLinear<'p> {
     /// One entry per output row.

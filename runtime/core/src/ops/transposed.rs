@@ -1,7 +1,8 @@
 //! Transposed convolution as one small dense convolution per output phase.
 //!
-//! With stride s, output position s·m + r only meets the taps k with (r + pad − k) divisible by s. Those taps form a
-//! stride-1 convolution over the input, read at offset `(r + pad − k)/s`; its taps are stored in order of offset.
+//! With stride s, output position s·m + r only meets the taps k with (r + pad − k) divisible by s. Those
+//! taps form a stride-1 convolution over the input, read at offset `(r + pad − k)/s`; its taps are stored
+//! in order of offset.
 
 use super::convolution::{Filter, OUTPUT_BLOCK};
 use super::record::{Fault, Record};
@@ -45,8 +46,8 @@ pub struct TransposedConvolution<'p> {
     pub stride: [usize; 2],
     /// Padding removed above and left of the output.
     pub pads: [usize; 2],
-    /// Weights of all phases in row-major phase order, each `[O/8][th][C/4][tw][8][4]`; bias and sums hold one row of
-    /// `[O/8·8]` per phase.
+    /// Weights of all phases in row-major phase order, each `[O/8][th][C/4][tw][8][4]`; bias and sums hold
+    /// one row of `[O/8·8]` per phase.
     pub filter: Filter<'p>,
 }
 

@@ -8,7 +8,8 @@ use crate::arithmetic::{Multiplier, Range, Scale, requantize};
 pub const INDEX_COUNT: usize = 4096;
 /// Index of logit zero under a sigmoid.
 pub const INDEX_CENTRE: i32 = 2048;
-/// Index of logit zero under a softmax, where only differences of indices enter a table: they must not saturate.
+/// Index of logit zero under a softmax, where only differences of indices enter a table: they must not
+/// saturate.
 pub const SOFTMAX_CENTRE: i32 = 1 << 15;
 
 /// The function the source model applies last.
@@ -20,8 +21,8 @@ pub enum Activation {
     Softmax,
 }
 
-/// How output values become logit indices: `0..4096` around [`INDEX_CENTRE`] for a sigmoid, `0..65536` around
-/// [`SOFTMAX_CENTRE`] for a softmax.
+/// How output values become logit indices: `0..4096` around [`INDEX_CENTRE`] for a sigmoid, `0..65536`
+/// around [`SOFTMAX_CENTRE`] for a softmax.
 #[derive(Debug, Clone, Copy)]
 pub enum HeadCodes<'p> {
     /// Accumulators: `clamp(rne(f32(value)·multiplier[c]) + centre)`.
@@ -30,7 +31,8 @@ pub enum HeadCodes<'p> {
     Table(&'p [u16]),
 }
 
-/// The head section: words activation, channels, source form, index step, then channel scales, index multipliers or
+/// The head section: words activation, channels, source form, index step, then channel scales, index
+/// multipliers or
 /// table, and the uncalibrated probability table.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'p> {
@@ -38,7 +40,8 @@ pub struct Head<'p> {
     pub activation: Activation,
     /// Channels of the output tensor.
     pub channels: usize,
-    /// True when the source model applies the activation but this plan ends before it, so that reproducing the
+    /// True when the source model applies the activation but this plan ends before it, so that reproducing
+    /// the
     /// source output takes the activation of the dequantized value.
     pub activation_stripped: bool,
     /// Logit difference between neighbouring indices.
@@ -47,7 +50,8 @@ pub struct Head<'p> {
     pub scales: &'p [Scale],
     /// To indices.
     pub codes: HeadCodes<'p>,
-    /// Uncalibrated table `[4096]` in 1/65535: probability by index (sigmoid), or e^d by 2048 plus the index difference
+    /// Uncalibrated table `[4096]` in 1/65535: probability by index (sigmoid), or e^d by 2048 plus the
+    /// index difference
     /// to the greatest logit (softmax).
     pub table: &'p [u16],
 }

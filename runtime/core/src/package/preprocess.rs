@@ -9,7 +9,8 @@ use crate::arithmetic::Multiplier;
 pub enum Geometry {
     /// Resized with an antialiased triangle filter, aspect ratio not kept.
     Resize,
-    /// Cut into tiles at the frame's own scale that overlap by this many pixels; smaller frames are mirrored out.
+    /// Cut into tiles at the frame's own scale that overlap by this many pixels; smaller frames are
+    /// mirrored out.
     Tile {
         /// Pixels shared by neighbouring tiles, even.
         overlap: usize,

@@ -1,4 +1,5 @@
-//! What a plan may state: every word out of range is refused by its place, and no words at all make it panic.
+//! What a plan may state: every word out of range is refused by its place, and no words at all make it
+//! panic.
 
 use super::*;
 use crate::interpreter;

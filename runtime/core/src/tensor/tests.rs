@@ -1,4 +1,5 @@
-//! The layout: every value has a place of its own, halos hold the zero point, and gaps between rows stay untouched.
+//! The layout: every value has a place of its own, halos hold the zero point, and gaps between rows stay
+//! untouched.
 
 use super::*;
 use std::collections::HashSet;

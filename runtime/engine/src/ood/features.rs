@@ -1,5 +1,5 @@
-//! What the detectors see of a frame: intensity counts, pooled activations and Gram matrices, summed in integers while
-//! the frame runs.
+//! What the detectors see of a frame: intensity counts, pooled activations and Gram matrices, summed in
+//! integers while the frame runs.
 
 use candor_core::interpreter::Observer;
 use candor_core::kernels::Kernels;
@@ -81,10 +81,12 @@ impl Features {
         }
     }
 
-    /// Of every tap in order: the mean code of each channel, then the deviation of each channel over the pixels.
+    /// Of every tap in order: the mean code of each channel, then the deviation of each channel over the
+    /// pixels.
     ///
     /// # Exactness
-    /// Sums are integers; one division for the mean, then E[v²] − mean² and a correctly rounded square root in f64.
+    /// Sums are integers; one division for the mean, then E[v²] − mean² and a correctly rounded square root
+    /// in f64.
     pub fn pooled(&self, pooled: &mut [f64]) {
         let (mut start, mut target) = (0, pooled);
         for (tap, &pixels) in self.taps.iter().zip(&self.pixels) {
@@ -106,7 +108,8 @@ impl Features {
         2 * self.sums.len()
     }
 
-    /// The Gram matrices `[C][C]` of the taps in order, zero points subtracted; symmetric, both triangles filled.
+    /// The Gram matrices `[C][C]` of the taps in order, zero points subtracted; symmetric, both triangles
+    /// filled.
     pub fn grams(&self) -> impl Iterator<Item = &[i64]> {
         let mut rest = &self.gram[..];
         self.taps.iter().map(move |tap| {

@@ -1,10 +1,10 @@
 //! The out-of-distribution profile of a package, read in place.
 //!
-//! Section layout: 16 words (format 1, channels, intensity references, taps, zero, spectrum references, least
-//! and greatest frame height, least and greatest width, alpha as f32 bits, zeros), then a step index per tap padded to
-//! 16 words, then f64: joint threshold; median, spread and threshold of intensity, features and spectrum; intensity
-//! references `[n][64·channels]`; per tap mean, deviation and packed Cholesky factor of its 2·C features; then per tap its
-//! spectrum references `[n][C]`.
+//! Section layout: 16 words (format 1, channels, intensity references, taps, zero, spectrum references,
+//! least and greatest frame height, least and greatest width, alpha as f32 bits, zeros), then a step index
+//! per tap padded to 16 words, then f64: joint threshold; median, spread and threshold of intensity,
+//! features and spectrum; intensity references `[n][64·channels]`; per tap mean, deviation and packed
+//! Cholesky factor of its 2·C features; then per tap its spectrum references `[n][C]`.
 
 use super::features::{BINS, TAP_LIMIT};
 use super::score::{IntensityProfile, LayerProfile, ScoreScale, SpectrumProfile};

@@ -1,8 +1,9 @@
-//! The apply side of OOD detection: scores of one frame under fitted profiles, in a stated order of operations.
+//! The apply side of OOD detection: scores of one frame under fitted profiles, in a stated order of
+//! operations.
 //!
-//! Only +, −, ×, ÷ and √ of f64 are used, each correctly rounded by IEEE 754, so scores repeat bit for bit on
-//! every IEEE machine; [`natural_log`] is built from them. Nothing is allocated: the caller lends scratch.
-//! Profiles borrow plain f64 arrays, as they lie in a package. Sums run in ascending index order.
+//! Only +, −, ×, ÷ and √ of f64 are used, each correctly rounded by IEEE 754, so scores repeat bit for bit
+//! on every IEEE machine; [`natural_log`] is built from them. Nothing is allocated: the caller lends
+//! scratch. Profiles borrow plain f64 arrays, as they lie in a package. Sums run in ascending index order.
 
 /// A slice handed to a score has not the length its profile asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,8 @@ fn check(what: &'static str, expected: usize, found: usize) -> Result<(), Length
 
 /// ln(x) for finite x > 0 from basic operations only, to a relative error below 2⁻⁵⁰.
 ///
-/// x = 2^k·m with m in [√½, √2), ln m = 2·artanh(s), s = (m−1)/(m+1), by the odd series in s to s²³ (Horner).
-/// Zero, negative and non-finite x give −∞, as the log of nothing.
+/// x = 2^k·m with m in [√½, √2), ln m = 2·artanh(s), s = (m−1)/(m+1), by the odd series in s to s²³
+/// (Horner). Zero, negative and non-finite x give −∞, as the log of nothing.
 pub fn natural_log(x: f64) -> f64 {
     if !(x > 0.0 && x.is_finite()) {
         return f64::NEG_INFINITY;
@@ -107,10 +108,10 @@ pub fn chi_square(a: &[f64], b: &[f64]) -> f64 {
 
 /// Intensity score: chi-square distance to the nearest training histogram, in 0..=1 (∞ without references).
 ///
-/// Why this distance: it is bounded, needs neither a logarithm nor a variance per bin (bins that are empty in
-/// training would have none), and approximates the Jensen–Shannon divergence to second order. Why the nearest
-/// and not the mean: training frames come from several scanners and presets, whose mean looks like none of
-/// them. `shares` is the frame's histogram from [`normalise`].
+/// Why this distance: it is bounded, needs neither a logarithm nor a variance per bin (bins that are empty
+/// in training would have none), and approximates the Jensen–Shannon divergence to second order. Why the
+/// nearest and not the mean: training frames come from several scanners and presets, whose mean looks like
+/// none of them. `shares` is the frame's histogram from [`normalise`].
 ///
 /// # Errors
 /// [`LengthMismatch`].
@@ -127,18 +128,20 @@ pub struct LayerProfile<'a> {
     pub mean: &'a [f64],
     /// Its standard deviation, above 0, `[channels]`.
     pub deviation: &'a [f64],
-    /// Cholesky factor of the ridged correlation matrix, lower triangle packed by rows, `[channels·(channels+1)/2]`.
+    /// Cholesky factor of the ridged correlation matrix, lower triangle packed by rows,
+    /// `[channels·(channels+1)/2]`.
     pub factor: &'a [f64],
 }
 
-/// Mahalanobis score: mean over layers of √(d²/channels), d² = yᵀ(R + 0.01·I)⁻¹y of the standardised features.
+/// Mahalanobis score: mean over layers of √(d²/channels), d² = yᵀ(R + 0.01·I)⁻¹y of the standardised
+/// features.
 ///
 /// FRODO (Çallı et al., 2019): globally averaged activations per channel, standardised, covariance of the
-/// standardised features with a ridge of 0.01, mean over layers. One departure: the published code divides a
-/// layer's distance by its channel count, so wide layers hardly count; here it is divided by the count's root,
-/// so that every layer contributes about 1 on training-like frames. Any affine form of the feature does, since
-/// it is standardised: a channel's integer sum serves as well as its mean. `features` holds the channels of all
-/// layers one after another; `scratch` at least the channels of the widest layer.
+/// standardised features with a ridge of 0.01, mean over layers. One departure: the published code divides
+/// a layer's distance by its channel count, so wide layers hardly count; here it is divided by the count's
+/// root, so that every layer contributes about 1 on training-like frames. Any affine form of the feature
+/// does, since it is standardised: a channel's integer sum serves as well as its mean. `features` holds the
+/// channels of all layers one after another; `scratch` at least the channels of the widest layer.
 ///
 /// # Errors
 /// [`LengthMismatch`].
@@ -187,7 +190,8 @@ fn layer_distance(
 /// How a log spectrum is made comparable between frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Normalisation {
-    /// Subtract the mean of the logs: scaling all activations by any gain changes nothing. The default choice.
+    /// Subtract the mean of the logs: scaling all activations by any gain changes nothing. The default
+    /// choice.
     MeanLog,
     /// Divide by the Euclidean norm of the logs, as the papers write it; depends on the activations' unit.
     EuclideanNorm,
@@ -209,12 +213,13 @@ pub fn add_to_gram(activations: &[i16], gram: &mut [i64]) {
 
 /// Spectral signature of a frame: the normalised log singular values of its (pixels × channels) activation.
 ///
-/// Karimi & Gholipour (2020, 2022). The singular values are the square roots of the Gram matrix's eigenvalues,
-/// which int8 activations give in exact integers. `gram` is `[channels][channels]` of which the upper triangle
-/// is read; `matrix` is scratch of that size; `signature` receives `channels` values, largest first, of the
-/// vector of logs of the *diagonal* of singular values. (A public re-implementation takes the log of the full
-/// diagonal matrix, zeros included, which makes its norm nearly constant; that is not done here.) Eigenvalues
-/// below [`SPECTRUM_FLOOR`] of the largest count as that; an all-zero activation gives all zeros.
+/// Karimi & Gholipour (2020, 2022). The singular values are the square roots of the Gram matrix's
+/// eigenvalues, which int8 activations give in exact integers. `gram` is `[channels][channels]` of which
+/// the upper triangle is read; `matrix` is scratch of that size; `signature` receives `channels` values,
+/// largest first, of the vector of logs of the *diagonal* of singular values. (A public re-implementation
+/// takes the log of the full diagonal matrix, zeros included, which makes its norm nearly constant; that is
+/// not done here.) Eigenvalues below [`SPECTRUM_FLOOR`] of the largest count as that; an all-zero
+/// activation gives all zeros.
 ///
 /// # Errors
 /// [`LengthMismatch`].
@@ -263,10 +268,10 @@ const SWEEPS: usize = 30;
 /// Eigenvalues of a symmetric matrix `[n][n]`, largest first, into `values` `[n]`; `matrix` is overwritten.
 ///
 /// Cyclic Jacobi (Golub & Van Loan, §8.5), rotations in row order (0,1), (0,2), …, (n−2,n−1); a pair is
-/// skipped when its off-diagonal element is below 2⁻⁵³ of the root of the product of its diagonal elements or
-/// below the smallest normal number; done after a sweep without a rotation. Small eigenvalues of a positive
-/// matrix come out with high relative accuracy (Demmel & Veselić, 1992), which their logarithms need. Costs
-/// about 30·n³ operations: for more than 128 channels tap fewer.
+/// skipped when its off-diagonal element is below 2⁻⁵³ of the root of the product of its diagonal elements
+/// or below the smallest normal number; done after a sweep without a rotation. Small eigenvalues of a
+/// positive matrix come out with high relative accuracy (Demmel & Veselić, 1992), which their logarithms
+/// need. Costs about 30·n³ operations: for more than 128 channels tap fewer.
 ///
 /// # Errors
 /// [`LengthMismatch`].
@@ -345,7 +350,8 @@ pub fn euclidean(a: &[f64], b: &[f64]) -> f64 {
     sum.sqrt()
 }
 
-/// −p·ln p in units of 2⁻²⁴ nats at p = i/4096, i = 0..=4096: entropy as an integer sum. Build once, 16 KiB.
+/// −p·ln p in units of 2⁻²⁴ nats at p = i/4096, i = 0..=4096: entropy as an integer sum. Build once, 16
+/// KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntropyTable([u32; 4097]);
 
@@ -363,8 +369,8 @@ impl Default for EntropyTable {
 impl EntropyTable {
     /// Entropy score: mean over pixels of −Σ p·ln p in nats; the control every better detector must beat.
     ///
-    /// `probabilities` is planar `[classes][pixels]` (value / 65535, rounded to 1/4096 here), so any order of
-    /// classes and pixels gives the same sum. 0 without pixels.
+    /// `probabilities` is planar `[classes][pixels]` (value / 65535, rounded to 1/4096 here), so any order
+    /// of classes and pixels gives the same sum. 0 without pixels.
     pub fn score(&self, probabilities: &[u16], pixels: usize) -> f64 {
         let term = |p: &u16| u64::from(self.0[(usize::from(*p) + 8) >> 4]);
         let sum: u64 = probabilities.iter().map(term).sum();
@@ -414,10 +420,11 @@ pub struct Combined {
 
 /// Mean standardised log score over the detectors, in profile order; the first wins a tie for the lead.
 ///
-/// A sum of logs adds the evidence of detectors that look at different things, as Fisher's combination of p-values
-/// (1925) does: a training frame that is odd in one respect is normal in the others, a foreign frame is odd in
-/// several. The largest score is ruled by whichever detector has the heaviest tail. p-values themselves cannot be
-/// used: from n scores they never fall below 1/(n+1), so every clearly foreign frame would tie. −∞ without detectors.
+/// A sum of logs adds the evidence of detectors that look at different things, as Fisher's combination of
+/// p-values (1925) does: a training frame that is odd in one respect is normal in the others, a foreign
+/// frame is odd in several. The largest score is ruled by whichever detector has the heaviest tail.
+/// p-values themselves cannot be used: from n scores they never fall below 1/(n+1), so every clearly
+/// foreign frame would tie. −∞ without detectors.
 ///
 /// # Errors
 /// [`LengthMismatch`] unless there is one score per scale.
@@ -435,8 +442,8 @@ pub fn combine(scales: &[ScoreScale], scores: &[f64]) -> Result<Combined, Length
     Ok(Combined { value, leading })
 }
 
-/// Conformal p-value (1 + #{held-out ≥ score}) / (n + 1) against ascending held-out scores (Vovk et al., 2005):
-/// at most α with probability at most α for a frame exchangeable with them. NaN gives the smallest.
+/// Conformal p-value (1 + #{held-out ≥ score}) / (n + 1) against ascending held-out scores (Vovk et al.,
+/// 2005): at most α with probability at most α for a frame exchangeable with them. NaN gives the smallest.
 pub fn p_value(ascending: &[f64], score: f64) -> f64 {
     let below =
         if score.is_nan() { ascending.len() } else { ascending.partition_point(|held| *held < score) };

@@ -48,8 +48,8 @@ impl Session<'_> {
         Ok(values)
     }
 
-    /// The source model's own output of the last model run as floats `[C,H,W]`: dequantized, and with the activation
-    /// that the plan leaves to the tables.
+    /// The source model's own output of the last model run as floats `[C,H,W]`: dequantized, and with the
+    /// activation that the plan leaves to the tables.
     ///
     /// # Errors
     /// Never after a run.

@@ -9,7 +9,8 @@ use candor_core::calibration;
 /// What fitting and evaluation need of a frame, in the frame's own pixels.
 #[derive(Debug, Clone, Default)]
 pub struct Details {
-    /// Logit index per output channel, planar `[channels][H·W]`: see [`HeadCodes`](candor_core::package::HeadCodes).
+    /// Logit index per output channel, planar `[channels][H·W]`: see
+    /// [`HeadCodes`](candor_core::package::HeadCodes).
     pub indices: Vec<u16>,
     /// The model's own class probabilities, planar `[classes][H·W]`, in 1/65535.
     pub uncalibrated: Vec<u16>,
@@ -39,7 +40,7 @@ impl Session<'_> {
         details: &mut Details,
     ) -> Result<Finding<'_>, Error> {
         details.clear(self.head.channels, self.head.classes(), frame.height * frame.width);
-        self.run_tiles(frame, &mut |session, spans| session.collect(spans, details))?;
+        self.run_tiles(frame, |session, spans| session.collect(spans, details))?;
         Ok(self.finding())
     }
 

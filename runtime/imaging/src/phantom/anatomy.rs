@@ -1,4 +1,5 @@
-//! The chest around the nodules: body wall, bones, mediastinum and lungs, from a level and a few variations.
+//! The chest around the nodules: body wall, bones, mediastinum and lungs, from a level and a few
+//! variations.
 
 use super::geometry::{Canvas, Harmonics, Vector, capsule, ellipse, length, smooth_max, smooth_min, turned};
 use super::random::{Random, fractal_noise};

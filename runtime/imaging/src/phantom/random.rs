@@ -76,8 +76,8 @@ impl Random {
     }
 }
 
-/// Smooth random field in [0, 1): values at the corners of a unit grid, blended by smoothstep (Perlin's value
-/// noise).
+/// Smooth random field in [0, 1): values at the corners of a unit grid, blended by smoothstep (Perlin's
+/// value noise).
 pub(crate) fn value_noise(seed: u64, x: f64, y: f64) -> f64 {
     // Shifted to positive numbers, where the cast truncates downwards; the fields span far less than 2^20
     // cells.

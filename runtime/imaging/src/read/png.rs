@@ -25,7 +25,8 @@ struct Stored {
     samples: Samples,
     /// RGB triples of the palette.
     palette: Vec<u8>,
-    /// The `tRNS` chunk: alpha per palette entry, or the transparent gray or RGB value in big-endian samples.
+    /// The `tRNS` chunk: alpha per palette entry, or the transparent gray or RGB value in big-endian
+    /// samples.
     transparency: Vec<u8>,
     animated: bool,
 }

@@ -15,14 +15,15 @@ use crate::frame::{Frame, Limits, Note, Samples, Source};
 /// Most bytes one tag may hold (strip offsets of the tallest image need 128 KiB).
 const TAG_BYTES: usize = 1 << 20;
 
-/// Reads the first page: strips or tiles, either byte order, uncompressed, LZW, Deflate or PackBits, with or
-/// without a predictor. White-is-zero gray is inverted by the decoder, so that larger is always brighter.
+/// Reads the first page: strips or tiles, either byte order, uncompressed, LZW, Deflate or PackBits, with
+/// or without a predictor. White-is-zero gray is inverted by the decoder, so that larger is always
+/// brighter.
 ///
 /// Sources of the format: Adobe, TIFF Revision 6.0; the BigTIFF extension of libtiff.
 ///
 /// # Errors
-/// A [`ReadError`] under `name` that names what is not read (CMYK, palette, alpha, signed or 12-bit samples,
-/// separate planes, a rotated orientation).
+/// A [`ReadError`] under `name` that names what is not read (CMYK, palette, alpha, signed or 12-bit
+/// samples, separate planes, a rotated orientation).
 pub fn frame(reader: &mut (impl Read + Seek), name: &str, limits: Limits) -> Result<Frame, ReadError> {
     let bytes = limits.samples.saturating_mul(4);
     let mut bounds = DecoderLimits::default();

@@ -1,4 +1,5 @@
-//! What the plots share: scales with round ticks, the frame around the data, legends and the figure's shell.
+//! What the plots share: scales with round ticks, the frame around the data, legends and the figure's
+//! shell.
 
 use super::{Figure, Table, escape, number};
 

@@ -34,7 +34,8 @@ const STRIP: f64 = 58.0;
 
 impl Reliability {
     /// The diagram as a figure: bars of accuracy, the gap to the mean confidence marked, the diagonal as
-    /// perfect calibration; below, a bar per bin as its share of all predictions, the largest at full height.
+    /// perfect calibration; below, a bar per bin as its share of all predictions, the largest at full
+    /// height.
     #[must_use]
     pub fn figure(&self) -> Figure {
         let scale = || Scale::new(&Axis::unit(""), std::iter::empty());

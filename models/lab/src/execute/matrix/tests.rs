@@ -22,12 +22,7 @@ fn strided_products_match_the_definition() {
 #[test]
 #[should_panic(expected = "outside its slice")]
 fn an_operand_outside_its_slice_is_caught_before_it_is_read() {
-    multiply(
-        [2, 2, 2],
-        Matrix::row_major(&[0.0; 3], 2),
-        Matrix::row_major(&[0.0; 4], 2),
-        &mut [0.0; 4],
-    );
+    multiply([2, 2, 2], Matrix::row_major(&[0.0; 3], 2), Matrix::row_major(&[0.0; 4], 2), &mut [0.0; 4]);
 }
 
 #[test]

@@ -113,10 +113,11 @@ fn output_padding(
     Ok(padding)
 }
 
-/// Pads of a ConvTranspose whose unpadded output has extents `full`, and what `output_padding` must grow by.
+/// Pads of a ConvTranspose whose unpadded output has extents `full`, and what `output_padding` must grow
+/// by.
 ///
-/// The formulas for `output_shape` and `auto_pad` are those of the operator's documentation; where the wanted
-/// output is larger than `full`, the rest is added at the end, as ONNX Runtime does.
+/// The formulas for `output_shape` and `auto_pad` are those of the operator's documentation; where the
+/// wanted output is larger than `full`, the rest is added at the end, as ONNX Runtime does.
 fn transposed_pads(
     call: &Call<'_, '_>,
     full: [usize; 2],

@@ -139,7 +139,8 @@ fn grouped(
     call.finish(Op::Reshape, &[normalized], shape)
 }
 
-/// LayerNormalization, written out: (x − mean) / √(mean((x − mean)²) + ε) · scale + bias over the last axes.
+/// LayerNormalization, written out: (x − mean) / √(mean((x − mean)²) + ε) · scale + bias over the last
+/// axes.
 pub(in super::super) fn layer(call: &mut Call<'_, '_>) -> Result<(), Fault> {
     check_stash(call)?;
     let input = call.input(0)?;

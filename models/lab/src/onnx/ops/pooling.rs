@@ -30,8 +30,8 @@ fn pool(call: &Call<'_, '_>) -> Result<(Window, bool, Vec<usize>), Fault> {
     Ok((window, ceil, vec![batch, channels, output[0], output[1]]))
 }
 
-/// Output extent with `ceil_mode`: a last window that would start in the padding after the input is left out
-/// (the rule PyTorch has always had and ONNX Runtime and the operator's documentation share).
+/// Output extent with `ceil_mode`: a last window that would start in the padding after the input is left
+/// out (the rule PyTorch has always had and ONNX Runtime and the operator's documentation share).
 fn ceil_extent(input: usize, before: usize, after: usize, covers: usize, stride: usize) -> usize {
     let room = (input + before + after).saturating_sub(covers);
     let extent = room.div_ceil(stride) + 1;

@@ -69,7 +69,8 @@ pub(super) fn explicit_pads(call: &Call<'_, '_>) -> Result<[usize; 4], Fault> {
     Ok(pads)
 }
 
-/// Splits `total` padding per axis into top, left, bottom, right; an odd pixel goes to the end or the start.
+/// Splits `total` padding per axis into top, left, bottom, right; an odd pixel goes to the end or the
+/// start.
 pub(super) fn split_pads(total: [usize; 2], odd_at_end: bool) -> [usize; 4] {
     let small = total.map(|total| total / 2);
     let large = [total[0] - small[0], total[1] - small[1]];

@@ -9,8 +9,8 @@ struct Affine {
     offset: Vec<f64>,
 }
 
-/// Folds every batch norm with constant parameters: into the convolution whose only reader it is, else into a
-/// per-channel Mul and Add.
+/// Folds every batch norm with constant parameters: into the convolution whose only reader it is, else into
+/// a per-channel Mul and Add.
 pub(super) fn fold(network: &mut Network, allowance: &mut Allowance) {
     let reads = Links::new(network).reads;
     let mut maker: Vec<Option<usize>> = vec![None; network.values.len()];

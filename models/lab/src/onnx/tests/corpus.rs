@@ -31,7 +31,8 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The tensors `input_0.pb`, `input_1.pb`, … (or `output_…`) of a case; `None` where a type is not supported.
+/// The tensors `input_0.pb`, `input_1.pb`, … (or `output_…`) of a case; `None` where a type is not
+/// supported.
 fn tensors(case: &Path, prefix: &str) -> Option<Vec<NamedTensor>> {
     (0..)
         .map(|index| case.join(format!("test_data_set_0/{prefix}_{index}.pb")))

@@ -152,7 +152,8 @@ impl Outcome {
     pub fn reasons(&self, chosen: impl Fn(&Record) -> bool) -> Vec<String> {
         let mut reasons: Vec<String> = Vec::new();
         for reason in self.records.iter().filter(|record| chosen(record)).flat_map(Record::reasons) {
-            // Which of the tapped steps differs most varies from frame to frame; their common name is enough here.
+            // Which of the tapped steps differs most varies from frame to frame; their common name is enough
+            // here.
             let reason = reason.split('@').next().unwrap_or_default().to_string();
             if !reasons.contains(&reason) {
                 reasons.push(reason);

@@ -160,9 +160,7 @@ fn depthwise_convolution_follows_its_definition() {
             let filter = Filter::random(&mut random, channels, 1, geometry.0);
             let (mut weights, mut biases, mut sums) = (Vec::new(), Vec::new(), Vec::new());
             for block in 0..channels.div_ceil(4) {
-                for (ky, kx) in
-                    (0..geometry.0[0]).flat_map(|ky| (0..geometry.0[1]).map(move |kx| (ky, kx)))
-                {
+                for (ky, kx) in (0..geometry.0[0]).flat_map(|ky| (0..geometry.0[1]).map(move |kx| (ky, kx))) {
                     weights.extend((0..4).map(|c| filter.weight(block * 4 + c, 0, ky, kx)));
                 }
             }
@@ -216,8 +214,8 @@ fn scattered(
                 continue;
             }
             for (o, c) in (0..outputs).flat_map(|o| (0..filter.inputs).map(move |c| (o, c))) {
-                sums[(o * height + y) * width + x] += image.centred(iy as isize, ix as isize, c)
-                    * i32::from(filter.weight(o, c, ky, kx));
+                sums[(o * height + y) * width + x] +=
+                    image.centred(iy as isize, ix as isize, c) * i32::from(filter.weight(o, c, ky, kx));
             }
         }
     }
@@ -226,7 +224,7 @@ fn scattered(
 
 /// Kernel taps of one axis that output positions ≡ `remainder` meet, in order of input offset.
 fn taps(kernel: usize, stride: usize, pad: usize, remainder: usize) -> Vec<usize> {
-    (0..kernel).rev().filter(|k| (remainder + pad + 64 * stride - k) % stride == 0).collect()
+    (0..kernel).rev().filter(|k| (remainder + pad + 64 * stride - k).is_multiple_of(stride)).collect()
 }
 
 #[test]
@@ -259,8 +257,7 @@ fn transposed_convolution_equals_scattering() {
             }
             let mut plan = PlanWriter::default();
             let input = plan.tensor(image.extent, WIDE, image.zero_point);
-            let mut words: Vec<u32> =
-                [kernel, stride, pads].concat().into_iter().map(|w| w as u32).collect();
+            let mut words: Vec<u32> = [kernel, stride, pads].concat().into_iter().map(|w| w as u32).collect();
             words.extend(filter.words(&mut plan, &stored));
             let mut kept = plan.clone();
             let output = plan.tensor(extent, Halo::default(), 90);
@@ -279,7 +276,8 @@ fn transposed_convolution_equals_scattering() {
 
 #[test]
 fn the_greatest_allowed_sum_does_not_overflow() {
-    // 2^15 products of 255·−127 with a bias of −2^29 stay within 32 bits; a debug build would panic otherwise.
+    // 2^15 products of 255·−127 with a bias of −2^29 stay within 32 bits; a debug build would panic
+    // otherwise.
     let channels = 1 << 15;
     let image = Image { extent: [1, 1, channels], zero_point: 0, codes: vec![255; channels] };
     let weights = vec![-127; channels];

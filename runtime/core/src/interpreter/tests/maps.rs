@@ -10,17 +10,23 @@ fn addition_rescales_both_inputs_within_half_a_step_of_the_reals() {
     for _ in 0..20 {
         let zero: [u8; 3] = [0; 3].map(|_| random.bits() as u8);
         let scales = [0.0; 3].map(|_: f64| 0.01 + (random.unit() + 1.0) * 0.02);
-        let (a, b) = (Image::random(&mut random, [2, 3, 5], zero[0]), Image::random(&mut random, [2, 3, 5], zero[1]));
+        let (a, b) =
+            (Image::random(&mut random, [2, 3, 5], zero[0]), Image::random(&mut random, [2, 3, 5], zero[1]));
         let greatest = scales[0].max(scales[1]);
         let factor = |scale: f64| (scale / greatest * 4_194_304.0).round() as i32 as u32;
         let mut plan = PlanWriter::with_inputs(2);
-        let inputs = [plan.tensor(a.extent, Halo::default(), zero[0]), plan.tensor(a.extent, Halo::default(), zero[1])];
+        let inputs = [
+            plan.tensor(a.extent, Halo::default(), zero[0]),
+            plan.tensor(a.extent, Halo::default(), zero[1]),
+        ];
         let output = plan.tensor(a.extent, Halo::default(), zero[2]);
         let multiplier = (greatest / 4_194_304.0 / scales[2]) as f32;
         let words = [factor(scales[0]), factor(scales[1]), bits(multiplier), 0, 255];
         plan.step(Add::OPCODE, inputs, output, &words);
         let real = |at: usize| {
-            let real = |image: &Image, scale| f64::from(i16::from(image.codes[at]) - i16::from(image.zero_point)) * scale;
+            let real = |image: &Image, scale| {
+                f64::from(i16::from(image.codes[at]) - i16::from(image.zero_point)) * scale
+            };
             ((real(&a, scales[0]) + real(&b, scales[1])) / scales[2] + f64::from(zero[2])).clamp(0.0, 255.0)
         };
         for (at, found) in run_plan(&plan, &[&a, &b]).into_iter().enumerate() {
@@ -164,10 +170,12 @@ fn channel_copies_join_rescale_and_split() {
 
 /// How an output position becomes a source coordinate.
 type Coordinate = fn(f64, f64, f64) -> f64;
+/// The same as numerator and denominator.
+type Fraction = fn(i64, i64, i64) -> (i64, i64);
 
 #[test]
 fn linear_resize_equals_bilinear_interpolation_in_f64() {
-    let rules: [(&str, Coordinate, fn(i64, i64, i64) -> (i64, i64)); 3] = [
+    let rules: [(&str, Coordinate, Fraction); 3] = [
         ("half pixel", |x, i, o| (x + 0.5) * i / o - 0.5, |x, i, o| ((2 * x + 1) * i - o, 2 * o)),
         ("align corners", |x, i, o| x * (i - 1.0) / (o - 1.0), |x, i, o| (x * (i - 1), o - 1)),
         ("asymmetric", |x, i, o| x * i / o, |x, i, o| (x * i, o)),

@@ -52,7 +52,10 @@ fn group_norm_equals_f64_within_half_a_step() {
             let normal = (reals[at - start] - mean) / (variance + f64::from(epsilon)).sqrt();
             let real = normal * f64::from(gamma[channel]) + f64::from(beta[channel]);
             let expected = (real / f64::from(scale_out) + 120.0).clamp(0.0, 255.0);
-            assert!((f64::from(found) - expected).abs() <= 0.5 + 1e-3, "{extent:?} {group}: {found} {expected}");
+            assert!(
+                (f64::from(found) - expected).abs() <= 0.5 + 1e-3,
+                "{extent:?} {group}: {found} {expected}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Writes small ONNX models field by field, sound or not.
+//! Writes small ONNX models field by field, sound or not, for tests of what reads them.
 
-/// A protobuf message being written.
-#[derive(Default, Clone)]
+/// A protobuf message being written: its bytes so far.
+#[derive(Debug, Default, Clone)]
 pub struct Proto(pub Vec<u8>);
 
 impl Proto {
@@ -13,12 +13,14 @@ impl Proto {
         self.0.push(value as u8);
     }
 
+    /// With an integer field.
     pub fn varint(mut self, field: u32, value: i64) -> Self {
         self.raw_varint(u64::from(field) << 3);
         self.raw_varint(value.cast_unsigned());
         self
     }
 
+    /// With a field of bytes.
     pub fn bytes(mut self, field: u32, bytes: &[u8]) -> Self {
         self.raw_varint(u64::from(field) << 3 | 2);
         self.raw_varint(bytes.len() as u64);
@@ -26,20 +28,26 @@ impl Proto {
         self
     }
 
+    /// With a field of text.
     pub fn text(self, field: u32, text: &str) -> Self {
         self.bytes(field, text.as_bytes())
     }
 
+    /// With a field that is a message.
     pub fn message(self, field: u32, message: &Self) -> Self {
         self.bytes(field, &message.0)
     }
 }
 
-/// ONNX element types.
+/// Element type float32.
 pub const FLOAT: i64 = 1;
+/// Element type uint8.
 pub const UINT8: i64 = 2;
+/// Element type int8.
 pub const INT8: i64 = 3;
+/// Element type string.
 pub const STRING: i64 = 8;
+/// Element type float64.
 pub const DOUBLE: i64 = 11;
 
 /// A tensor with raw data.
@@ -90,7 +98,7 @@ pub fn port(name: &str, element: i64, dims: &[i64]) -> Proto {
 }
 
 /// A model being put together.
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone)]
 pub struct Model(Proto);
 
 impl Model {
@@ -99,18 +107,22 @@ impl Model {
         Self::default().input(port("x", FLOAT, dims))
     }
 
+    /// With one more node.
     pub fn node(self, node: Proto) -> Self {
         Self(self.0.message(1, &node))
     }
 
+    /// With one more constant.
     pub fn initializer(self, tensor: Proto) -> Self {
         Self(self.0.message(5, &tensor))
     }
 
+    /// With one more input.
     pub fn input(self, port: Proto) -> Self {
         Self(self.0.message(11, &port))
     }
 
+    /// With one more output, of no declared shape.
     pub fn output(self, name: &str) -> Self {
         Self(self.0.message(12, &Proto::default().text(1, name)))
     }
