@@ -34,7 +34,8 @@ impl Preprocessor {
         let wanted = if settings.order == ChannelOrder::Gray { 1 } else { 3 };
         if layout.channels != wanted {
             let what = format!(
-                "section 'preprocess' makes {wanted} channels but the model takes {}; only .npy input is possible",
+                "section 'preprocess' makes {wanted} channels but the model takes {}; only .npy \
+                 input is possible",
                 layout.channels
             );
             return Err(Error::new(ErrorKind::Input, what));

@@ -170,7 +170,8 @@ impl<'p> Session<'p> {
         match self.memory {
             Some(budget) if needed > budget => {
                 let what = format!(
-                    "a frame of {}x{} needs {needed} bytes ({} of them the arena) but the budget is {budget}; \
+                    "a frame of {}x{} needs {needed} bytes ({} of them the arena) but the budget is \
+                     {budget}; \
                      give at least {needed}",
                     extent[1],
                     extent[0],

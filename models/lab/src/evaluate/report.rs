@@ -82,7 +82,8 @@ fn calibration(page: &mut Page, own: &Summary, uncalibrated: &Summary) {
     page.table(&table);
     page.notice(
         Level::Note,
-        "Whole-image ECE is small for any segmenter, because background dominates; read it beside the foreground \
+        "Whole-image ECE is small for any segmenter, because background dominates; read it beside \
+         the foreground \
          and boundary figures.",
     );
 }

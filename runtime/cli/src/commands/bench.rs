@@ -79,7 +79,8 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
         println!("{document:#}");
     } else {
         println!(
-            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {:.1} GMAC/s, tier {}, {} threads, arena {} bytes",
+            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {:.1} GMAC/s, tier {}, {} threads, \
+             arena {} bytes",
             arguments.package.display(),
             at(0.5),
             times[0],

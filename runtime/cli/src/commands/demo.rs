@@ -70,7 +70,8 @@ fn print_text(outcome: &Outcome) {
         outcome.tier
     );
     println!(
-        "frames  what arrives         Dice lung  nodule   confidence  in nodule   OOD score  alerts  reasons, calibration"
+        "frames  what arrives         Dice lung  nodule   confidence  in nodule   \
+         OOD score  alerts  reasons, calibration"
     );
     for group in &GROUPS {
         print_group(outcome, group);

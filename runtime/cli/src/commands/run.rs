@@ -143,7 +143,11 @@ pub fn describe_verdict(verdict: &Verdict) -> Value {
         "score": verdict.score,
         "alert": verdict.alert,
         "reasons": reasons,
-        "scores": { "intensity": verdict.scores[0], "features": verdict.scores[1], "spectrum": verdict.scores[2] },
+        "scores": {
+            "intensity": verdict.scores[0],
+            "features": verdict.scores[1],
+            "spectrum": verdict.scores[2],
+        },
     })
 }
 

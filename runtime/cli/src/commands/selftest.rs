@@ -67,7 +67,9 @@ pub fn selftest(arguments: &SelftestArguments) -> Result<ExitCode, Failure> {
             "passed": failure.is_none(),
             "tier": session.tier().name(),
             "steps": session.plan().steps(),
-            "first_difference": failure.as_ref().map(|(step, op)| json!({ "step": step, "op": op, "frame": frame })),
+            "first_difference": failure
+                .as_ref()
+                .map(|(step, op)| json!({ "step": step, "op": op, "frame": frame })),
             "golden": hex(golden.output),
         });
         println!("{document:#}");

@@ -42,7 +42,8 @@ pub fn page(outcome: &Outcome) -> Result<String, Failure> {
     summary(&mut page, outcome);
     page.section("The stream, frame by frame");
     page.paragraph(
-        "A frame that is unlike those the model was fitted on scores above the limit, alerts, and its calibrated \
+        "A frame that is unlike those the model was fitted on scores above the limit, alerts, and \
+         its calibrated \
          confidence is declared void.",
     );
     page.figures(&[score_plot(outcome), quality_plot(outcome)]);
@@ -53,7 +54,8 @@ pub fn page(outcome: &Outcome) -> Result<String, Failure> {
     ]);
     page.section("Frames");
     page.paragraph(
-        "Left the truth, right what was found: the colours are lung and nodule, pixels with a confidence below \
+        "Left the truth, right what was found: the colours are lung and nodule, pixels with a \
+         confidence below \
          0.75 are hatched.",
     );
     for group in &GROUPS {
@@ -80,7 +82,8 @@ fn summary(page: &mut Page, outcome: &Outcome) {
     page.section("What to see");
     page.notice(
         Level::Caution,
-        "Generated pictures and a model that has only ever seen such pictures: this shows what the runtime does, \
+        "Generated pictures and a model that has only ever seen such pictures: this shows what the \
+         runtime does, \
          not what a clinical model can do.",
     );
     let stated = format!("{quiet_detail}; stated rate {:.0} %", 100.0 * outcome.alpha);
