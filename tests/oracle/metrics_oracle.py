@@ -375,9 +375,10 @@ def verdict(case):
     held, alpha = np.array(case["held_out"]), case["alpha"]
     rank = int(np.ceil((held.shape[1] + 1) * (1 - alpha) - 1e-9))
     compare("rank threshold", case, case["thresholds"], np.sort(held, axis=1)[:, rank - 1])
-    ordered = np.sort(held, axis=1)
-    at = lambda share: np.log(ordered[:, int(np.floor((held.shape[1] - 1) * share + 0.5))][:, None])
-    joint = np.sort(((np.log(held) - at(0.5)) / (at(0.9) - at(0.5))).mean(0))
+    logs = np.log(np.maximum(held, 1e-9))
+    ordered = np.sort(logs, axis=1)
+    at = lambda share: ordered[:, int(np.floor((held.shape[1] - 1) * share + 0.5))][:, None]
+    joint = np.sort(((logs - at(0.5)) / (at(0.9) - at(0.5))).mean(0))
     compare("joint score", case, case["joint"], joint)
     compare("joint threshold", case, case["threshold"], joint[rank - 1])
 

@@ -138,18 +138,13 @@ fn series(outcome: &Outcome, figure: fn(&Record) -> Option<f64>) -> Vec<Series> 
 fn score_plot(outcome: &Outcome) -> Figure {
     LinePlot {
         title: "OOD score".into(),
-        remark: format!("dashed: the limit, {:.2}; logarithmic", outcome.threshold),
+        remark: format!("dashed: the limit, {:.2}", outcome.threshold),
         x: Axis::new("Frame"),
-        y: Axis::new("log10(1 + score), scores below 0 as 0"),
-        series: series(outcome, |record| record.score().map(logarithm)),
-        references: vec![Reference::Level(logarithm(outcome.threshold))],
+        y: Axis::new("Joint score, in held-out spreads"),
+        series: series(outcome, Record::score),
+        references: vec![Reference::Level(outcome.threshold)],
     }
     .figure()
-}
-
-/// Scores of faulty frames are tens of times the limit; a linear axis would hide the limit.
-fn logarithm(score: f64) -> f64 {
-    (1.0 + score.max(0.0)).log10()
 }
 
 fn quality_plot(outcome: &Outcome) -> Figure {
