@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod patterns;
+mod stacks;
 
 #[cfg(test)]
 mod tests;
@@ -9,7 +10,7 @@ mod tests;
 use crate::network::{Binary, Data, Network, Node, Op, Tensor, Value, ValueId};
 
 /// Drops operators that do nothing, lets convolutions do the zero padding before them, recognises
-/// GroupNorm, SiLU, HardSwish and Mish, folds batch norms into convolutions (elsewhere into Mul and Add per
+/// GroupNorm, SiLU, HardSwish, Mish and sums over a stack, folds batch norms into convolutions (elsewhere into Mul and Add per
 /// channel) and removes what no output needs.
 ///
 /// Float results change by rounding only. Graph input and output names are kept. Beside the network, only
@@ -18,6 +19,7 @@ pub fn simplify(network: &mut Network) {
     drop_idle(network);
     merge_reshapes(network);
     drop_idle(network);
+    stacks::stacked_sums(network);
     patterns::padded_convolutions(network);
     let mut allowance = Allowance::new(network);
     patterns::group_norms(network, &mut allowance);

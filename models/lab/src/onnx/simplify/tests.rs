@@ -234,3 +234,28 @@ fn a_network_of_its_input_alone_is_left_alone() {
     simplify(&mut network);
     assert_eq!((network.values.len(), network.outputs), (1, vec![0]));
 }
+
+#[test]
+fn a_sum_over_a_stack_becomes_additions() {
+    let stack = |reduce_axis: i64| {
+        let views = ["r0", "r1", "r2"];
+        let model = Model::image(&[1, 2, 4, 4])
+            .initializer(ints("lead", &[0]))
+            .initializer(ints("axis", &[reduce_axis]))
+            .node(node("Relu", &["x"], &["a"], &[]))
+            .node(node("Sigmoid", &["x"], &["b"], &[]));
+        let model = ["x", "a", "b"].into_iter().zip(views).fold(model, |model, (value, view)| {
+            model.node(node("Unsqueeze", &[value, "lead"], &[view], &[]))
+        });
+        model
+            .node(node("Concat", &views, &["s"], &[int_attribute("axis", 0)]))
+            .node(node("ReduceSum", &["s", "axis"], &["y"], &[int_attribute("keepdims", 0)]))
+            .output("y")
+    };
+    let (_, ops) = simplified(&stack(0));
+    let additions = ops.iter().filter(|op| **op == Op::Binary(Binary::Add)).count();
+    assert_eq!((additions, ops.len()), (2, 4), "{ops:?}");
+    // Over another axis it is no sum of the stacked values.
+    let (_, ops) = simplified(&stack(1));
+    assert!(ops.contains(&Op::Concat { axis: 0 }), "{ops:?}");
+}

@@ -197,16 +197,16 @@ fn frames(outcome: &Outcome) -> Table {
     let columns = [
         "Frame",
         "What arrives",
+        "Verdict",
+        "Calibration",
+        "OOD score",
         "Dice, lung",
         "Dice, nodule",
         "Confidence",
-        "OOD score",
-        "Verdict",
-        "Calibration",
         "ms",
     ];
     let mut table = Table::new("", &columns);
-    for column in [1, 6, 7] {
+    for column in [1, 2, 3] {
         table.columns[column].numeric = false;
     }
     for record in &outcome.records {
@@ -217,12 +217,12 @@ fn frames(outcome: &Outcome) -> Table {
         table.row([
             record.index.to_string(),
             record.group.name.to_string(),
+            verdict,
+            record.calibration.to_string(),
+            shown(record.score(), 2),
             shown(record.dice[1], 3),
             shown(record.dice[2], 3),
             format!("{:.3}", record.confidence),
-            shown(record.score(), 2),
-            verdict,
-            record.calibration.to_string(),
             format!("{:.2}", record.latency_ms),
         ]);
     }
