@@ -214,14 +214,14 @@ pub enum PadMode {
 /// A typed operator. Inputs are positional and documented per variant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// inputs: x [N,C,H,W], weight [O,C/groups,kh,kw], optional bias [O]
+    /// inputs: x `[N,C,H,W]`, weight `[O,C/groups,kh,kw]`, optional bias `[O]`
     Conv {
         /// Where taps lie.
         window: Window,
         /// Channel groups.
         groups: usize,
     },
-    /// inputs: x [N,C,H,W], weight [C,O/groups,kh,kw], optional bias [O]
+    /// inputs: x `[N,C,H,W]`, weight `[C,O/groups,kh,kw]`, optional bias `[O]`
     ConvTranspose {
         /// Kernel, stride, dilation and the pads cut from the output.
         window: Window,
@@ -230,12 +230,12 @@ pub enum Op {
         /// Channel groups.
         groups: usize,
     },
-    /// inputs: x, scale [C], bias [C], mean [C], variance [C]
+    /// inputs: x, scale `[C]`, bias `[C]`, mean `[C]`, variance `[C]`
     BatchNorm {
         /// Added to the variance.
         epsilon: f32,
     },
-    /// inputs: x [N,C,H,W], scale [C], bias [C]; `groups == C` is InstanceNormalization.
+    /// inputs: x `[N,C,H,W]`, scale `[C]`, bias `[C]`; `groups == C` is InstanceNormalization.
     GroupNorm {
         /// Channel groups.
         groups: usize,
@@ -244,7 +244,7 @@ pub enum Op {
     },
     /// inputs: x
     Unary(Unary),
-    /// inputs: x, slope (broadcastable, usually [C,1,1])
+    /// inputs: x, slope (broadcastable, usually `[C,1,1]`)
     PRelu,
     /// inputs: a, b
     Binary(Binary),
@@ -253,14 +253,14 @@ pub enum Op {
         /// Axis joined along.
         axis: usize,
     },
-    /// inputs: x [N,C,H,W]
+    /// inputs: x `[N,C,H,W]`
     MaxPool {
         /// Where taps lie.
         window: Window,
         /// Whether a last partial window counts.
         ceil: bool,
     },
-    /// inputs: x [N,C,H,W]
+    /// inputs: x `[N,C,H,W]`
     AveragePool {
         /// Where taps lie.
         window: Window,
@@ -278,7 +278,7 @@ pub enum Op {
         /// Whether reduced axes stay with extent 1.
         keepdims: bool,
     },
-    /// inputs: x [N,C,H,W]; the output extent is in the output value's shape
+    /// inputs: x `[N,C,H,W]`; the output extent is in the output value's shape
     Resize {
         /// Nearest or linear.
         interpolation: Interpolation,
@@ -331,9 +331,9 @@ pub enum Op {
     },
     /// inputs: x; broadcast to the output value's shape (Expand, Tile by 1s)
     Expand,
-    /// inputs: a [..,M,K], b [..,K,N]
+    /// inputs: a `[..,M,K]`, b `[..,K,N]`
     MatMul,
-    /// inputs: x f32, scale (scalar or [C]), zero point (u8 or i8, same extent); saturating round half to
+    /// inputs: x f32, scale (scalar or `[C]`), zero point (u8 or i8, same extent); saturating round half to
     /// even
     Quantize {
         /// Axis of several scales.

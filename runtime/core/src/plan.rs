@@ -1,7 +1,7 @@
 //! The stored plan: tensors in an arena and steps over them, read in place and checked once as a whole.
 //!
 //! Section layout, little-endian 32-bit words: a header of [`HEADER_WORDS`], then [`TENSOR_WORDS`] per
-//! tensor, then [`RECORD_WORDS`](crate::ops::record::RECORD_WORDS) per step.
+//! tensor, then [`RECORD_WORDS`] per step.
 
 use crate::arithmetic::Scale;
 use crate::ops::record::RECORD_WORDS;

@@ -10,8 +10,8 @@ mod tests;
 use crate::network::{Binary, Data, Network, Node, Op, Tensor, Value, ValueId};
 
 /// Drops operators that do nothing, lets convolutions do the zero padding before them, recognises
-/// GroupNorm, SiLU, HardSwish, Mish and sums over a stack, folds batch norms into convolutions (elsewhere into Mul and Add per
-/// channel) and removes what no output needs.
+/// GroupNorm, SiLU, HardSwish, Mish and sums over a stack, folds batch norms into convolutions (elsewhere
+/// into Mul and Add per channel) and removes what no output needs.
 ///
 /// Float results change by rounding only. Graph input and output names are kept. Beside the network, only
 /// one layer's weights are held at a time.

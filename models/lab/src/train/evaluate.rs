@@ -34,7 +34,7 @@ pub struct Figures {
     pub uncalibrated: Summary,
     /// Share of clean frames that alert; `None` without an OOD profile.
     pub alert_rate: Option<f64>,
-    /// Share of frames that alert per fault of [`FAULTS`], each fault laid on every held-out frame.
+    /// Share of frames that alert per fault of `FAULTS`, each fault laid on every held-out frame.
     pub fault_alert_rates: Vec<(String, Option<f64>)>,
 }
 

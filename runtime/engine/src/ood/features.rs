@@ -85,8 +85,8 @@ impl Features {
     /// pixels.
     ///
     /// # Exactness
-    /// Sums are integers; one division for the mean, then E[v²] − mean² and a correctly rounded square root
-    /// in f64.
+    /// Sums are integers; one division for the mean, then the mean of v² minus mean² and a correctly rounded
+    /// square root in f64.
     pub fn pooled(&self, pooled: &mut [f64]) {
         let (mut start, mut target) = (0, pooled);
         for (tap, &pixels) in self.taps.iter().zip(&self.pixels) {

@@ -1,9 +1,11 @@
-//! Sums over a stack of equal values, as `torch.stack(values).sum(0)` is exported, become a chain of additions.
+//! Sums over a stack of equal values, as `torch.stack(values).sum(0)` is exported, become a chain of
+//! additions.
 
 use super::{Links, prune, shape};
 use crate::network::{Binary, Network, Node, Op, Reduction, Value, ValueId};
 
-/// Unsqueeze of every value to a new leading axis, Concat along it, ReduceSum over it: the pyramid merge of FPN.
+/// Unsqueeze of every value to a new leading axis, Concat along it, ReduceSum over it: the pyramid merge of
+/// FPN.
 pub(super) fn stacked_sums(network: &mut Network) {
     let links = Links::new(network);
     let mut rewritten = Vec::with_capacity(network.nodes.len());
