@@ -7,7 +7,8 @@
 use super::convolution::{Filter, OUTPUT_BLOCK};
 use super::record::{Fault, Record};
 use crate::arithmetic::requantize;
-use crate::tensor::{BLOCK, Element, Rows, RowsMut};
+use crate::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
+use core::ops::Range;
 
 /// Greatest stride a plan may state for a transposed convolution.
 pub const STRIDE_LIMIT: usize = 8;
@@ -106,6 +107,19 @@ impl<'p> TransposedConvolution<'p> {
     /// Taps of `axis` (0 rows, 1 columns) at output positions congruent to `remainder`.
     pub const fn phase(&self, axis: usize, remainder: usize) -> Phase {
         Phase::new(self.kernel[axis], self.stride[axis], self.pads[axis], remainder)
+    }
+
+    /// Stored input rows that output rows `output` read; empty when no tap meets them.
+    pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let mut rows = usize::MAX..0;
+        for y in output {
+            let phase = self.phase(0, y % self.stride[0]);
+            let first = (input.halo.top + y / self.stride[0]).wrapping_add_signed(phase.first);
+            if phase.taps > 0 {
+                rows = rows.start.min(first)..rows.end.max(first + phase.taps);
+            }
+        }
+        if rows.is_empty() { 0..0 } else { rows }
     }
 
     /// Weights, bias and sums of the phase (`ry`, `rx`).
