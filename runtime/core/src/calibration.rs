@@ -1,7 +1,11 @@
 //! From output values to mask and confidence, by tables: no exponential and no float map on the device.
 
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
-use crate::tensor::Rows;
+use crate::tensor::{Layout, Rows};
+use core::ops::Range;
+
+mod boundary;
+mod rows;
 
 /// Full scale of a probability.
 pub const CERTAIN: u16 = u16::MAX;
@@ -77,27 +81,32 @@ pub fn apply(
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let width = output.layout.width;
-    for (at, (label, value)) in mask.iter_mut().zip(confidence.iter_mut()).enumerate() {
-        let (y, x) = (at / width, at % width);
-        match head.activation {
-            Activation::Sigmoid => {
-                *value = head.index(output.value(y, x, 0), 0);
-                *label = u8::from(i32::from(*value) > INDEX_CENTRE);
-            }
-            Activation::Softmax => {
-                let (class, probability) = softmax_pixel(head, tables, output, y, x);
-                *label = class;
-                *value = probability;
-            }
-        }
-    }
-    if head.activation == Activation::Sigmoid {
-        let height = mask.len() / width.max(1);
-        for (at, value) in confidence.iter_mut().enumerate().take(mask.len()) {
-            let foreground = sigmoid_pixel(tables, mask, [height, width], at, *value);
-            *value = if mask[at] == 0 { CERTAIN - foreground } else { foreground };
-        }
+    let Layout { height, width, .. } = output.layout;
+    apply_rows(head, tables, output, 0..height, mask, confidence);
+    finish(head, tables, width, mask, confidence);
+}
+
+/// The part of [`apply`] that looks at single pixels: `mask` and `confidence` are those of image rows
+/// `rows` alone, which `output` must hold. [`finish`] does the rest once all rows have been applied.
+pub fn apply_rows(
+    head: &Head<'_>,
+    tables: &Tables<'_>,
+    output: Rows<'_>,
+    rows: Range<usize>,
+    mask: &mut [u8],
+    confidence: &mut [u16],
+) {
+    let pixels = (rows.len() * output.layout.width).min(mask.len()).min(confidence.len());
+    rows::apply(head, tables, output, rows.start, &mut mask[..pixels], &mut confidence[..pixels]);
+}
+
+/// The part of [`apply`] that looks at neighbours: where tables differ near changes of label, turns what
+/// [`apply_rows`] left in `confidence` into probabilities; elsewhere does nothing. `mask` and `confidence`
+/// are those of the whole output, `width` its columns.
+pub fn finish(head: &Head<'_>, tables: &Tables<'_>, width: usize, mask: &[u8], confidence: &mut [u16]) {
+    let (Activation::Sigmoid, Some(boundary)) = (head.activation, tables.boundary) else { return };
+    if let (Some(far), Some(near)) = (tables.base.first_chunk(), boundary.first_chunk()) {
+        boundary::finish([far, near], width, mask, confidence);
     }
 }
 
@@ -173,7 +182,7 @@ impl<'a> SoftmaxPixel<'a> {
                 pixel.second = pixel.second.max(index);
             }
         }
-        pixel.total = (0..head.channels).map(|class| pixel.weight(class)).sum();
+        pixel.total = (0..head.channels).map(|class| u32::from(pixel.weight(class))).sum();
         pixel
     }
 
@@ -181,16 +190,12 @@ impl<'a> SoftmaxPixel<'a> {
         self.head.index(self.output.value(self.at.0, self.at.1, class), class)
     }
 
-    fn weight(&self, class: usize) -> u32 {
+    fn weight(&self, class: usize) -> u16 {
         let per_class = !self.tables.per_class.is_empty();
         let rival = if per_class && class == self.class { self.second } else { self.greatest };
         let difference = i32::from(self.index(class)) - i32::from(rival);
         let entry = (INDEX_CENTRE + difference).clamp(0, INDEX_COUNT as i32 - 1) as usize;
-        u32::from(if per_class {
-            self.tables.per_class[class * INDEX_COUNT + entry]
-        } else {
-            self.tables.base[entry]
-        })
+        if per_class { self.tables.per_class[class * INDEX_COUNT + entry] } else { self.tables.base[entry] }
     }
 
     fn probability(&self, class: usize) -> u16 {
@@ -198,16 +203,16 @@ impl<'a> SoftmaxPixel<'a> {
     }
 }
 
-fn softmax_pixel(head: &Head<'_>, tables: &Tables<'_>, output: Rows<'_>, y: usize, x: usize) -> (u8, u16) {
-    let pixel = SoftmaxPixel::new(head, tables, output, y, x);
-    (pixel.class as u8, pixel.probability(pixel.class))
-}
-
-/// `part / total` in 1/65535, rounded to nearest; parts are at most 65535, so the product fits.
-fn ratio(part: u32, total: u32) -> u16 {
+/// `part / total` in 1/65535, rounded to nearest; `part` is one of the terms of `total`.
+fn ratio(part: u16, total: u32) -> u16 {
     let total = total.max(1);
-    let scaled = u64::from(part) * u64::from(CERTAIN) + u64::from(total / 2);
-    (scaled / u64::from(total)).min(u64::from(CERTAIN)) as u16
+    let scaled = u32::from(part) * u32::from(CERTAIN);
+    // The sum of two weights fits 32 bits; long division is many times slower on small processors.
+    let quotient = match scaled.checked_add(total / 2) {
+        Some(sum) => u64::from(sum / total),
+        None => (u64::from(scaled) + u64::from(total / 2)) / u64::from(total),
+    };
+    quotient.min(u64::from(CERTAIN)) as u16
 }
 
 #[cfg(test)]
