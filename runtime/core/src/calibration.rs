@@ -2,6 +2,7 @@
 
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
 use crate::tensor::Rows;
+use core::ops::Range;
 
 /// Full scale of a probability.
 pub const CERTAIN: u16 = u16::MAX;
@@ -65,8 +66,9 @@ impl<'p> Tables<'p> {
     }
 }
 
-/// Mask and confidence of a frame: `mask` holds class numbers, `confidence` the calibrated probability, in
-/// 1/65535, that the mask's class is right; both row-major `[H·W]` of the output tensor.
+/// Mask and confidence of the image rows that `output` holds: `mask` holds class numbers, `confidence` the
+/// calibrated probability, in 1/65535, that the mask's class is right; both row-major `[H·W]` of the whole
+/// output tensor. The confidence of a sigmoid head is only begun: [`finish`] ends it.
 ///
 /// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration
 /// never changes it. Slices of another length are filled as far as they go.
@@ -78,7 +80,10 @@ pub fn apply(
     confidence: &mut [u16],
 ) {
     let width = output.layout.width;
-    for (at, (label, value)) in mask.iter_mut().zip(confidence.iter_mut()).enumerate() {
+    let rows = output.image_rows();
+    let begin = rows.start * width;
+    let labels = mask.iter_mut().zip(confidence.iter_mut()).enumerate().skip(begin).take(rows.len() * width);
+    for (at, (label, value)) in labels {
         let (y, x) = (at / width, at % width);
         match head.activation {
             Activation::Sigmoid => {
@@ -92,12 +97,26 @@ pub fn apply(
             }
         }
     }
-    if head.activation == Activation::Sigmoid {
-        let height = mask.len() / width.max(1);
-        for (at, value) in confidence.iter_mut().enumerate().take(mask.len()) {
-            let foreground = sigmoid_pixel(tables, mask, [height, width], at, *value);
-            *value = if mask[at] == 0 { CERTAIN - foreground } else { foreground };
-        }
+}
+
+/// Ends the confidence of rows `rows` of a map `width` pixels wide, once [`apply`] made the mask of these
+/// and of [`BOUNDARY_RADIUS`] rows on either side, as far as there are any.
+pub fn finish(
+    head: &Head<'_>,
+    tables: &Tables<'_>,
+    width: usize,
+    rows: Range<usize>,
+    mask: &[u8],
+    confidence: &mut [u16],
+) {
+    if head.activation != Activation::Sigmoid {
+        return;
+    }
+    let height = mask.len() / width.max(1);
+    let pixels = rows.start * width..rows.end * width;
+    for (at, value) in confidence.iter_mut().enumerate().take(pixels.end).skip(pixels.start) {
+        let foreground = sigmoid_pixel(tables, mask, [height, width], at, *value);
+        *value = if mask[at] == 0 { CERTAIN - foreground } else { foreground };
     }
 }
 

@@ -55,6 +55,7 @@ fn applied(
     let pixels = extent[1] * extent[2];
     let (mut mask, mut confidence) = (vec![0; pixels], vec![0; pixels]);
     apply(head, tables, rows, &mut mask, &mut confidence);
+    finish(head, tables, layout.width, 0..layout.height, &mask, &mut confidence);
     let mut planes = vec![0; pixels * head.classes()];
     probabilities(head, tables, rows, &mask, &mut planes);
     for (at, &label) in mask.iter().enumerate() {
