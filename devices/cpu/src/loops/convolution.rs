@@ -4,6 +4,7 @@ use crate::loops::bounds;
 use crate::loops::dense::{self, Dense};
 use crate::loops::vector::{PIXEL, Vector};
 use crate::loops::walk::Plane;
+use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::transposed::{self, Phase, STRIDE_LIMIT};
 use candor_core::ops::{Convolution, TransposedConvolution, convolution};
 use candor_core::tensor::{Layout, Rows, RowsMut};
@@ -16,12 +17,12 @@ use candor_core::tensor::{Layout, Rows, RowsMut};
 pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
     let (window, filter) = (&op.window, &op.filter);
     let (from, to) = (input.layout, output.layout);
-    let taps = window.kernel[0] * window.kernel[1];
+    let order = Order::new(window.kernel, from.blocks());
     if !bounds::readable(&input)
         || !bounds::writable(&output)
         || !bounds::window_fits(window, &from, &output)
-        || !bounds::filter_fits(filter, taps, from.blocks(), to.channels)
-        || !Dense::is_small(taps, from.blocks(), input.data.len())
+        || !bounds::filter_fits(filter, &order, to.channels)
+        || !Dense::is_small(&order, input.data.len())
     {
         return convolution::reference(op, input, output);
     }
@@ -43,9 +44,8 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
     };
     let pass = Dense {
         plane,
-        taps: window.kernel,
+        order,
         tap_steps,
-        blocks: from.blocks(),
         block_step: from.block_stride(),
         target_block: to.block_stride(),
         outputs: to.channels,
@@ -115,8 +115,9 @@ fn phase_pass<'p>(
     let first_column = from.halo.left.wrapping_add_signed(columns.first);
     let source = first_row.wrapping_mul(from.row_stride).wrapping_add(first_column.wrapping_mul(PIXEL));
     let pixel = PIXEL * to.element.bytes();
-    let (taps, tap_steps) = ([rows.taps, columns.taps], [from.row_stride, PIXEL]);
-    let reach = reach(taps, tap_steps, &from);
+    let order = op.order(from.blocks(), row, column);
+    let tap_steps = [from.row_stride, PIXEL];
+    let reach = reach(order.taps, tap_steps, &from);
     let plane = Plane {
         source: input.data.as_ptr().wrapping_add(source),
         source_row: from.row_stride,
@@ -131,9 +132,8 @@ fn phase_pass<'p>(
     };
     Some(Dense {
         plane,
-        taps,
+        order,
         tap_steps,
-        blocks: from.blocks(),
         block_step: from.block_stride(),
         target_block: to.block_stride(),
         outputs: to.channels,
@@ -169,12 +169,11 @@ fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &Ro
     };
     let phases = op.stride[0] * op.stride[1];
     let outputs = filter.multipliers.len();
-    let products = op.kernel[0] * op.kernel[1] * from.blocks() * PIXEL;
-    outputs % convolution::OUTPUT_BLOCK == 0
-        && outputs >= to.channels
-        && outputs <= 1 << 16
-        && Dense::is_small(op.kernel[0] * op.kernel[1], from.blocks(), input.data.len())
-        && filter.weights.len() >= products * outputs
+    let all = |row: usize| (0..op.stride[1]).map(move |column| op.order(from.blocks(), row, column));
+    let orders = || (0..op.stride[0]).flat_map(all);
+    outputs == to.channels.next_multiple_of(OUTPUT_BLOCK)
+        && orders().all(|order| Dense::is_small(&order, input.data.len()))
+        && filter.weights.len() >= orders().map(|order| order.weights()).sum::<usize>() * outputs
         && filter.bias.len() >= phases * outputs
         && filter.weight_sums.len() >= phases * outputs
         && fits(0, output.first + output.count, from.halo.top, from.stored_rows())
