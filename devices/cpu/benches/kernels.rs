@@ -79,7 +79,7 @@ fn convolution(kernels: &CpuKernels, size: usize, channels: [usize; 2], side: us
     let op = Convolution { window, filter: constants.filter() };
     let (input, mut output) = (codes(from), vec![0; to.bytes()]);
     let time = seconds(|| {
-        kernels.convolution(&op, Rows { layout: from, data: &input }, RowsMut::whole(to, &mut output));
+        kernels.convolution(&op, Rows::whole(from, &input), RowsMut::whole(to, &mut output));
     });
     (to.height * to.width * side * side * channels[0] * channels[1]) as f64 / time / 1.0e9
 }
@@ -94,7 +94,7 @@ fn transposed(kernels: &CpuKernels, size: usize, channels: [usize; 2]) -> f64 {
         TransposedConvolution { kernel: [2, 2], stride: [2, 2], pads: [0, 0], filter: constants.filter() };
     let (input, mut output) = (codes(from), vec![0; to.bytes()]);
     let time = seconds(|| {
-        kernels.transposed(&op, Rows { layout: from, data: &input }, RowsMut::whole(to, &mut output));
+        kernels.transposed(&op, Rows::whole(from, &input), RowsMut::whole(to, &mut output));
     });
     (to.height * to.width * channels[0] * channels[1]) as f64 / time / 1.0e9
 }
@@ -104,7 +104,7 @@ fn maps(kernels: &CpuKernels) {
     let layout = Layout::packed(256, 256, 32, HALO, Element::Code);
     let half = Layout::packed(128, 128, 32, HALO, Element::Code);
     let (input, mut output) = (codes(layout), vec![0; layout.bytes()]);
-    let rows = Rows { layout, data: &input };
+    let rows = Rows::whole(layout, &input);
     let constants = Constants::new(9 * 4, 32, 1);
     let multiplier = Multiplier::new(1.0e-4);
     let mut print = |name: &str, to: Layout, run: &dyn Fn(RowsMut<'_>)| {

@@ -18,7 +18,7 @@ pub(crate) fn block_sums(input: &Rows<'_>, block: usize) -> [[u64; 2]; BLOCK] {
     let mut totals = [[0u64; 2]; BLOCK];
     let (mut sums, mut squares) = ([0u32; CHUNK], [0u32; CHUNK]);
     let mut added = 0;
-    for y in 0..layout.height {
+    for y in input.image_rows() {
         for part in image(layout, input.row(y), block).chunks(CHUNK) {
             if added == PRODUCTS {
                 flush_sums(&mut totals, &mut sums, &mut squares);
@@ -59,7 +59,7 @@ pub(crate) fn block_products(input: &Rows<'_>, block: usize, other: usize) -> [[
     let mut totals = [[0u64; BLOCK]; BLOCK];
     let mut sums = [[[0u32; PIXELS]; BLOCK]; BLOCK];
     let mut added = 0;
-    for y in 0..layout.height {
+    for y in input.image_rows() {
         let row = input.row(y);
         let [left, right] = [block, other].map(|block| image(layout, row, block).as_chunks::<BLOCK>().0);
         for (left, right) in left.chunks(PIXELS).zip(right.chunks(PIXELS)) {

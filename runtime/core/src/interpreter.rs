@@ -3,8 +3,10 @@
 use crate::kernels::Kernels;
 use crate::ops::Op;
 use crate::ops::group_norm::Affine;
-use crate::plan::{ALIGNMENT, Plan, PlanError, Step, Tensor};
-use crate::tensor::{BLOCK, Rows, RowsMut, fill_halo};
+use crate::plan::{ALIGNMENT, Plan, PlanError, Tensor};
+use crate::schedule::Source;
+use crate::tensor::{Layout, Rows, RowsMut, fill_halo};
+use core::ops::Range;
 
 /// Why a frame could not be run; both are mistakes of the caller, found before any byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +27,14 @@ impl From<PlanError> for RunError {
 
 /// Called with every finished output: taps, per-operator digests, traces.
 pub trait Observer {
-    /// `rows` is the whole output tensor of step `step`, halo filled. A tensor that several steps in a row
-    /// fill (concat) is shown once, after the last of them.
-    fn after_step(&mut self, step: usize, tensor: usize, rows: Rows<'_>);
+    /// Image rows `rows.image_rows()` of tensor `tensor` are finished; `step` is the last step that writes
+    /// the tensor. Rows of one tensor come in order, all at once or a few at a time.
+    fn after_rows(&mut self, step: usize, tensor: usize, rows: Rows<'_>);
 }
 
 /// An observer that looks at nothing.
 impl Observer for () {
-    fn after_step(&mut self, _: usize, _: usize, _: Rows<'_>) {}
+    fn after_rows(&mut self, _: usize, _: usize, _: Rows<'_>) {}
 }
 
 /// Checks that `arena` can hold `plan`.
@@ -56,17 +58,8 @@ pub fn load_input(plan: &Plan<'_>, arena: &mut [u8], input: usize, codes: &[u8])
         return Err(RunError::Input);
     }
     let data = &mut arena[tensor.range()];
-    let mut rows = RowsMut::whole(layout, data);
-    for y in 0..layout.height {
-        let row = rows.row_mut(y);
-        for c in 0..layout.channels {
-            let source = &codes[(c * layout.height + y) * layout.width..][..layout.width];
-            let target = &mut row[layout.offset_in_row(c / BLOCK, 0) + c % BLOCK..];
-            for (pixel, &code) in target.chunks_mut(BLOCK).zip(source) {
-                pixel[0] = code;
-            }
-        }
-    }
+    let mut source: &[&[u8]] = &[codes];
+    source.load(0, RowsMut::whole(layout, data));
     fill_halo(layout, data, tensor.zero_point);
     Ok(())
 }
@@ -78,10 +71,11 @@ pub fn load_input(plan: &Plan<'_>, arena: &mut [u8], input: usize, codes: &[u8])
 pub fn tensor_rows<'a>(plan: &Plan<'_>, arena: &'a [u8], index: usize) -> Result<Rows<'a>, RunError> {
     check_arena(plan, arena)?;
     let tensor = plan.tensor(index)?;
-    Ok(Rows { layout: tensor.layout, data: &arena[tensor.range()] })
+    Ok(Rows::whole(tensor.layout, &arena[tensor.range()]))
 }
 
-/// Runs every step in order.
+/// Runs every step in order, each over whole tensors where the plan itself places them: the schedule that
+/// needs no planner.
 ///
 /// # Errors
 /// [`RunError`] when the arena does not fit the plan.
@@ -96,56 +90,59 @@ pub fn run(
     observer: &mut impl Observer,
 ) -> Result<(), RunError> {
     check_arena(plan, arena)?;
+    let view = |index: usize| {
+        plan.tensor(index).map(|tensor| View { layout: tensor.layout, origin: 0, range: tensor.range() })
+    };
     for index in 0..plan.steps() {
         let step = plan.step(index)?;
         let output = plan.tensor(step.output)?;
-        run_step(plan, &step, kernels, arena)?;
+        let rows = 0..output.layout.height;
+        let inputs = [view(step.inputs[0])?, view(step.inputs[1])?];
+        run_rows(&step.op, kernels, arena, inputs, (output.layout, image_range(&output)), rows, plan.scratch())?;
         let data = &mut arena[output.range()];
         fill_halo(output.layout, data, output.zero_point);
         let unfinished = index + 1 < plan.steps() && plan.step(index + 1)?.output == step.output;
-        if unfinished {
-            continue;
+        if !unfinished {
+            observer.after_rows(index, step.output, Rows::whole(output.layout, data));
         }
-        observer.after_step(index, step.output, Rows { layout: output.layout, data });
     }
     Ok(())
 }
 
-/// The bytes of two inputs and the output, borrowed apart; inputs may be the same tensor, never the output.
-fn borrow<'a>(
-    arena: &'a mut [u8],
-    inputs: [Tensor; 2],
-    output: Tensor,
-) -> Result<([Rows<'a>; 2], RowsMut<'a>), RunError> {
-    let range = output.range();
-    let (before, rest) = arena.split_at_mut(range.start);
-    let (target, after) = rest.split_at_mut(range.len());
-    let (before, after): (&'a [u8], &'a [u8]) = (before, after);
-    let view = |tensor: Tensor| {
-        let at = tensor.range();
-        let data = if at.end <= range.start {
-            before.get(at)
-        } else {
-            let start = at.start.checked_sub(range.end);
-            start.and_then(|start| after.get(start..start + at.len()))
-        };
-        data.map(|data| Rows { layout: tensor.layout, data }).ok_or(RunError::Arena)
-    };
-    Ok(([view(inputs[0])?, view(inputs[1])?], RowsMut::whole(output.layout, target)))
+/// Arena bytes of a whole tensor's image rows.
+fn image_range(tensor: &Tensor) -> Range<usize> {
+    let layout = &tensor.layout;
+    let start = tensor.offset + layout.halo.top * layout.row_stride;
+    start..start + (layout.height - 1) * layout.row_stride + layout.row_bytes()
 }
 
-fn run_step(
-    plan: &Plan<'_>,
-    step: &Step<'_>,
+/// Stored rows of an input: layout of the tensor, first stored row, arena bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub layout: Layout,
+    pub origin: usize,
+    pub range: Range<usize>,
+}
+
+/// Runs image rows `rows` of one step: `inputs` hold the stored rows it reads, `output` the layout and the
+/// arena bytes of those rows. Global operators sum into `scratch`.
+pub(crate) fn run_rows(
+    op: &Op<'_>,
     kernels: &impl Kernels,
     arena: &mut [u8],
+    inputs: [View; 2],
+    output: (Layout, Range<usize>),
+    rows: Range<usize>,
+    scratch: Range<usize>,
 ) -> Result<(), RunError> {
-    if matches!(step.op, Op::GlobalAverage(_) | Op::GroupNorm(_)) {
-        return run_global(plan, step, kernels, arena);
+    let (layout, range) = output;
+    if op.is_global() {
+        let [input, _] = inputs;
+        return run_global(op, kernels, arena, input, (layout, range), scratch);
     }
-    let inputs = [plan.tensor(step.inputs[0])?, plan.tensor(step.inputs[1])?];
-    let ([a, b], output) = borrow(arena, inputs, plan.tensor(step.output)?)?;
-    match &step.op {
+    let ([a, b], data) = borrow(arena, inputs, range)?;
+    let output = RowsMut { layout, first: rows.start, count: rows.len(), data };
+    match op {
         Op::Convolution(op) => kernels.convolution(op, a, output),
         Op::Depthwise(op) => kernels.depthwise(op, a, output),
         Op::TransposedConvolution(op) => kernels.transposed(op, a, output),
@@ -162,27 +159,51 @@ fn run_step(
     Ok(())
 }
 
-/// Operators that first sum over the whole image, into the plan's scratch region.
+/// The bytes of two inputs and the output, borrowed apart; inputs may be the same tensor, never the output.
+fn borrow<'a>(
+    arena: &'a mut [u8],
+    inputs: [View; 2],
+    range: Range<usize>,
+) -> Result<([Rows<'a>; 2], &'a mut [u8]), RunError> {
+    let (before, rest) = arena.split_at_mut_checked(range.start).ok_or(RunError::Arena)?;
+    let (target, after) = rest.split_at_mut_checked(range.len()).ok_or(RunError::Arena)?;
+    let (before, after): (&'a [u8], &'a [u8]) = (before, after);
+    let rows = |view: View| {
+        let at = view.range;
+        let data = if at.end <= range.start {
+            before.get(at)
+        } else {
+            let start = at.start.checked_sub(range.end);
+            start.and_then(|start| after.get(start..start + at.len()))
+        };
+        data.map(|data| Rows { layout: view.layout, origin: view.origin, data }).ok_or(RunError::Arena)
+    };
+    let [a, b] = inputs;
+    Ok(([rows(a)?, rows(b)?], target))
+}
+
+/// Operators that first sum over the whole image, into the scratch region.
 fn run_global(
-    plan: &Plan<'_>,
-    step: &Step<'_>,
+    op: &Op<'_>,
     kernels: &impl Kernels,
     arena: &mut [u8],
+    input: View,
+    output: (Layout, Range<usize>),
+    scratch: Range<usize>,
 ) -> Result<(), RunError> {
-    let input = plan.tensor(step.inputs[0])?;
-    let target = plan.tensor(step.output)?;
+    let (layout, range) = output;
     let channels = input.layout.channels;
     let pixels = (input.layout.height * input.layout.width) as u64;
-    let scratch = plan.scratch().start..plan.scratch().start + Plan::scratch_bytes(channels);
-    let [source, work, destination] =
-        arena.get_disjoint_mut([input.range(), scratch, target.range()]).map_err(|_| RunError::Arena)?;
+    let scratch = scratch.start..scratch.start + Plan::scratch_bytes(channels);
+    let [source, work, data] =
+        arena.get_disjoint_mut([input.range, scratch, range]).map_err(|_| RunError::Arena)?;
     let (sums, affine) = work.split_at_mut(channels * 16);
     let sums: &mut [[u64; 2]] = bytemuck::try_cast_slice_mut(sums).map_err(|_| RunError::Arena)?;
     let affine: &mut [Affine] = bytemuck::try_cast_slice_mut(affine).map_err(|_| RunError::Arena)?;
-    let source = Rows { layout: input.layout, data: source };
-    let mut output = RowsMut::whole(target.layout, destination);
+    let source = Rows { layout: input.layout, origin: input.origin, data: source };
+    let mut output = RowsMut { layout, first: 0, count: layout.height, data };
     kernels.channel_sums(source, sums);
-    match &step.op {
+    match op {
         Op::GlobalAverage(op) => {
             for (c, [sum, _]) in sums.iter().enumerate() {
                 output.set_code(0, 0, c, op.apply(*sum));

@@ -76,12 +76,12 @@ pub trait Kernels {
         group_norm::reference(op, affine, input, output);
     }
 
-    /// Σv and Σv² of every channel over the image; `sums` is `[C][2]`, overwritten.
+    /// Σv and Σv² of every channel over the image rows present; `sums` is `[C][2]`, overwritten.
     fn channel_sums(&self, input: Rows<'_>, sums: &mut [[u64; 2]]) {
         channel_sums(input, sums);
     }
 
-    /// Σ v_i·v_j over the image for channels j ≤ i; `gram` is the lower triangle `[C·(C+1)/2]`,
+    /// Σ v_i·v_j over the image rows present for channels j ≤ i; `gram` is the lower triangle `[C·(C+1)/2]`,
     /// overwritten.
     fn gram(&self, input: Rows<'_>, gram: &mut [u64]) {
         gram_matrix(input, gram);
@@ -98,7 +98,7 @@ impl Kernels for Reference {}
 pub fn channel_sums(input: Rows<'_>, sums: &mut [[u64; 2]]) {
     for (c, entry) in sums.iter_mut().enumerate().take(input.layout.channels) {
         *entry = [0; 2];
-        for y in 0..input.layout.height {
+        for y in input.image_rows() {
             for x in 0..input.layout.width {
                 let code = u64::from(input.code(y, x, c));
                 entry[0] += code;
@@ -115,7 +115,7 @@ pub fn gram_matrix(input: Rows<'_>, gram: &mut [u64]) {
         for j in 0..=i {
             let Some(entry) = entries.next() else { return };
             *entry = 0;
-            for y in 0..input.layout.height {
+            for y in input.image_rows() {
                 for x in 0..input.layout.width {
                     *entry += u64::from(input.code(y, x, i)) * u64::from(input.code(y, x, j));
                 }

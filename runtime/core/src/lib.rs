@@ -13,6 +13,7 @@ pub mod kernels;
 pub mod ops;
 pub mod package;
 pub mod plan;
+pub mod schedule;
 pub mod tensor;
 
 #[cfg(test)]

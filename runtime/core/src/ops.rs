@@ -32,6 +32,9 @@ pub use remap::Remap;
 pub use resize_linear::ResizeLinear;
 pub use transposed::TransposedConvolution;
 
+use crate::tensor::Layout;
+use core::ops::Range;
+
 /// One decoded operator with its constants borrowed from the package.
 #[derive(Debug, Clone, Copy)]
 pub enum Op<'p> {
@@ -87,6 +90,29 @@ impl<'p> Op<'p> {
             GroupNorm::OPCODE => Self::GroupNorm(GroupNorm::decode(record)?),
             other => return Err(Fault::UnknownOperator(other)),
         })
+    }
+
+    /// Stored rows of input `which` (0 or 1), laid out as `input`, that image rows `output` of the output
+    /// read; `output` holds at least one row.
+    pub fn input_rows(&self, which: usize, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let image = |rows: Range<usize>| input.halo.top + rows.start..input.halo.top + rows.end;
+        match self {
+            Self::Convolution(op) => op.window.input_rows(input, output),
+            Self::Depthwise(op) => op.window.input_rows(input, output),
+            Self::TransposedConvolution(op) => op.input_rows(input, output),
+            Self::MaxPool(op) => op.window.input_rows(input, output),
+            Self::AveragePool(op) => op.window.input_rows(input, output),
+            Self::Remap(op) => op.input_rows(input, output),
+            Self::ResizeLinear(op) => op.input_rows(input, output),
+            Self::GlobalAverage(_) | Self::GroupNorm(_) => image(0..input.height),
+            Self::Multiply(_) if which == 1 && input.height == 1 => image(0..1),
+            Self::Add(_) | Self::Multiply(_) | Self::Lookup(_) | Self::CopyChannels(_) => image(output),
+        }
+    }
+
+    /// Whether the operator sums over the whole image first, and so runs all its rows at once.
+    pub const fn is_global(&self) -> bool {
+        matches!(self, Self::GlobalAverage(_) | Self::GroupNorm(_))
     }
 
     /// Checks the weights against the step's channel counts (input, output): zero where a channel does not

@@ -102,22 +102,46 @@ impl Layout {
     }
 }
 
-/// A whole tensor, readable, halo included.
+/// Some or all stored rows of a tensor, readable, halo included.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
-    /// Where things are.
+    /// Layout of the whole tensor.
     pub layout: Layout,
-    /// `layout.bytes()` bytes.
+    /// Stored row, counted from the halo's top, at which `data` begins.
+    pub origin: usize,
+    /// Bytes from the start of stored row `origin`; ends with a row.
     pub data: &'a [u8],
 }
 
 impl<'a> Rows<'a> {
+    /// All stored rows of a tensor in `data` (`layout.bytes()` bytes).
+    pub const fn whole(layout: Layout, data: &'a [u8]) -> Self {
+        Self { layout, origin: 0, data }
+    }
+
+    /// Stored rows that `data` holds, from `origin` on.
+    pub const fn present(&self) -> core::ops::Range<usize> {
+        let rows = match self.data.len().checked_sub(self.layout.row_bytes()) {
+            Some(rest) => rest / self.layout.row_stride + 1,
+            None => 0,
+        };
+        self.origin..self.origin + rows
+    }
+
+    /// Image rows that `data` holds.
+    pub const fn image_rows(&self) -> core::ops::Range<usize> {
+        let (top, present) = (self.layout.halo.top, self.present());
+        let first = present.start.saturating_sub(top);
+        let end = present.end.saturating_sub(top);
+        first..if end < self.layout.height { end } else { self.layout.height }
+    }
+
     /// The code at stored row `row`, stored column `column` (both counted from the halo's corner) and
     /// `channel`.
     #[inline(always)]
     pub fn stored(&self, row: usize, column: usize, channel: usize) -> u8 {
         let block = channel / BLOCK * self.layout.block_stride();
-        self.data[row * self.layout.row_stride + block + column * BLOCK + channel % BLOCK]
+        self.data[(row - self.origin) * self.layout.row_stride + block + column * BLOCK + channel % BLOCK]
     }
 
     /// The code at image position (`row`, `column`) of `channel`.
@@ -128,7 +152,7 @@ impl<'a> Rows<'a> {
 
     /// The accumulator at image position (`row`, `column`) of `channel`.
     pub fn accumulator(&self, row: usize, column: usize, channel: usize) -> i32 {
-        let at = (row + self.layout.halo.top) * self.layout.row_stride
+        let at = (row + self.layout.halo.top - self.origin) * self.layout.row_stride
             + self.layout.offset_in_row(channel / BLOCK, column)
             + channel % BLOCK * 4;
         let bytes = &self.data[at..at + 4];
@@ -145,7 +169,7 @@ impl<'a> Rows<'a> {
 
     /// The stored bytes of image row `row`, all blocks, halo columns included.
     pub fn row(&self, row: usize) -> &'a [u8] {
-        let start = (row + self.layout.halo.top) * self.layout.row_stride;
+        let start = (row + self.layout.halo.top - self.origin) * self.layout.row_stride;
         &self.data[start..start + self.layout.row_bytes()]
     }
 }

@@ -24,9 +24,12 @@ fn plausible(layout: &Layout) -> bool {
         && layout.row_stride as u64 <= STRIDE_LIMIT
 }
 
-/// Whether `rows` holds its whole layout.
-pub(crate) fn readable(rows: &Rows<'_>) -> bool {
-    plausible(&rows.layout) && rows.data.len() >= rows.layout.bytes()
+/// Whether `rows` holds stored rows `needed` of a sane layout.
+pub(crate) fn readable(rows: &Rows<'_>, needed: core::ops::Range<usize>) -> bool {
+    plausible(&rows.layout)
+        && rows.origin <= needed.start
+        && needed.end <= rows.layout.stored_rows()
+        && needed.end <= rows.present().end
 }
 
 /// Whether `rows` holds the image rows it names.
@@ -38,16 +41,20 @@ pub(crate) fn writable(rows: &RowsMut<'_>) -> bool {
         && rows.data.len() >= (rows.count - 1) * layout.row_stride + layout.row_bytes()
 }
 
-/// Whether every tap of every output position up to the last covered row is stored.
-pub(crate) fn window_fits(window: &Window, input: &Layout, output: &RowsMut<'_>) -> bool {
+/// Whether every tap of every covered output position is held by `input`.
+pub(crate) fn window_fits(window: &Window, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
+    let from = &input.layout;
     let fits = |axis: usize, outputs: usize, halo: usize, stored: usize| {
         let (kernel, stride) = (window.kernel[axis], window.stride[axis]);
         let (dilation, pad) = (window.dilation[axis], window.pads[axis]);
         let small = [kernel, stride, dilation].iter().all(|extent| (1..=EXTENT_LIMIT).contains(extent));
         small && pad <= halo && (outputs - 1) * stride + (kernel - 1) * dilation + halo - pad < stored
     };
-    fits(0, output.first + output.count, input.halo.top, input.stored_rows())
-        && fits(1, output.layout.width, input.halo.left, input.stored_width())
+    plausible(from)
+        && writable(output)
+        && fits(0, output.first + output.count, from.halo.top, from.stored_rows())
+        && fits(1, output.layout.width, from.halo.left, from.stored_width())
+        && readable(input, window.input_rows(from, output.first..output.first + output.count))
 }
 
 /// Whether a filter holds what an order with `channels` output channels reads.

@@ -18,16 +18,14 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
     let (window, filter) = (&op.window, &op.filter);
     let (from, to) = (input.layout, output.layout);
     let order = Order::new(window.kernel, from.blocks());
-    if !bounds::readable(&input)
-        || !bounds::writable(&output)
-        || !bounds::window_fits(window, &from, &output)
+    if !bounds::window_fits(window, &input, &output)
         || !bounds::filter_fits(filter, &order, to.channels)
         || !Dense::is_small(&order, input.data.len())
     {
         return convolution::reference(op, input, output);
     }
-    let first =
-        window.first_row(&from, output.first) * from.row_stride + window.first_column(&from, 0) * PIXEL;
+    let first_row = window.first_row(&from, output.first) - input.origin;
+    let first = first_row * from.row_stride + window.first_column(&from, 0) * PIXEL;
     let tap_steps = [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL];
     let reach = reach(window.kernel, tap_steps, &from);
     let plane = Plane {
@@ -112,6 +110,7 @@ fn phase_pass<'p>(
     // A phase without taps reads nothing; its start may lie outside the tensor, so wrapping arithmetic forms
     // it.
     let first_row = from.halo.top.wrapping_add(y / op.stride[0]).wrapping_add_signed(rows.first);
+    let first_row = first_row.wrapping_sub(input.origin);
     let first_column = from.halo.left.wrapping_add_signed(columns.first);
     let source = first_row.wrapping_mul(from.row_stride).wrapping_add(first_column.wrapping_mul(PIXEL));
     let pixel = PIXEL * to.element.bytes();
@@ -150,8 +149,7 @@ fn phase_pass<'p>(
 fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
     let (from, to, filter) = (&input.layout, &output.layout, &op.filter);
     let small = |extents: [usize; 2], limit| extents.iter().all(|extent| (1..=limit).contains(extent));
-    if !bounds::readable(input)
-        || !bounds::writable(output)
+    if !bounds::writable(output)
         || !small(op.stride, STRIDE_LIMIT)
         || !small(op.kernel, 1 << 8)
         || op.pads[0] > 1 << 8
@@ -178,4 +176,5 @@ fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &Ro
         && filter.weight_sums.len() >= phases * outputs
         && fits(0, output.first + output.count, from.halo.top, from.stored_rows())
         && fits(1, to.width, from.halo.left, from.stored_width())
+        && bounds::readable(input, op.input_rows(from, output.first..output.first + output.count))
 }

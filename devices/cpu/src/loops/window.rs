@@ -39,9 +39,7 @@ pub(crate) unsafe fn depthwise<V: Vector>(op: &Depthwise<'_>, input: Rows<'_>, o
     let (window, from, to) = (&op.window, input.layout, output.layout);
     let taps = window.kernel[0] * window.kernel[1];
     let channels = to.blocks() * BLOCK;
-    if !bounds::readable(&input)
-        || !bounds::writable(&output)
-        || !bounds::window_fits(window, &from, &output)
+    if !bounds::window_fits(window, &input, &output)
         || from.blocks() != to.blocks()
         || to.element != Element::Code
         || op.weights.len() < channels * taps
@@ -51,8 +49,8 @@ pub(crate) unsafe fn depthwise<V: Vector>(op: &Depthwise<'_>, input: Rows<'_>, o
     {
         return depthwise::reference(op, input, output);
     }
-    let first =
-        window.first_row(&from, output.first) * from.row_stride + window.first_column(&from, 0) * PIXEL;
+    let first_row = window.first_row(&from, output.first) - input.origin;
+    let first = first_row * from.row_stride + window.first_column(&from, 0) * PIXEL;
     let reach = (window.kernel[0] - 1) * window.dilation[0] * from.row_stride
         + (window.kernel[1] - 1) * window.dilation[1] * PIXEL;
     let target = output.data.as_mut_ptr();
@@ -175,14 +173,14 @@ fn met_rows(window: &ClippedWindow, from: &Layout, y: usize) -> (usize, usize) {
 /// Whether a clipped window's numbers are sane and each output row meets a pixel.
 fn clipped_fits(window: &ClippedWindow, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
     let extents = [window.kernel, window.stride, window.dilation];
-    bounds::readable(input)
-        && bounds::writable(output)
+    bounds::writable(output)
         && extents.as_flattened().iter().all(|extent| (1..=1 << 8).contains(extent))
         && window.pads.iter().all(|pad| *pad <= 1 << 16)
         && input.layout.element == Element::Code
         && output.layout.element == Element::Code
         && input.layout.blocks() == output.layout.blocks()
         && input.layout.channels == output.layout.channels
+        && bounds::readable(input, window.input_rows(&input.layout, output.first..output.first + output.count))
 }
 
 /// The plane of one output row restricted to `columns`, starting at the window's first met tap.
@@ -199,7 +197,8 @@ fn row_plane(
     let column = columns.start * window.stride[1] - window.pads[1];
     let reach = (window.kernel[0] - 1) * window.dilation[0] * from.row_stride
         + (window.kernel[1] - 1) * window.dilation[1] * PIXEL;
-    let source = (from.halo.top + input_row) * from.row_stride + from.offset_in_row(block, column);
+    let first_row = from.halo.top + input_row - input.origin;
+    let source = first_row * from.row_stride + from.offset_in_row(block, column);
     Plane {
         source: input.data.as_ptr().wrapping_add(source),
         source_row: 0,

@@ -132,7 +132,7 @@ pub struct Tensor {
 impl Tensor {
     /// A view for kernels.
     pub fn rows(&self) -> Rows<'_> {
-        Rows { layout: self.layout, data: &self.data }
+        Rows::whole(self.layout, &self.data)
     }
 }
 

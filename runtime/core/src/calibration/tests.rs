@@ -51,7 +51,7 @@ fn applied(
     values: &[i32],
 ) -> (Vec<u8>, Vec<u16>, Vec<u16>) {
     let (layout, data) = output(extent, values);
-    let rows = Rows { layout, data: &data };
+    let rows = Rows::whole(layout, &data);
     let pixels = extent[1] * extent[2];
     let (mut mask, mut confidence) = (vec![0; pixels], vec![0; pixels]);
     apply(head, tables, rows, &mut mask, &mut confidence);

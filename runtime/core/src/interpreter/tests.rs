@@ -110,7 +110,7 @@ fn inputs_of_another_size_or_number_and_short_or_misaligned_arenas_are_refused()
 struct Seen(Vec<(usize, usize, bool)>);
 
 impl Observer for Seen {
-    fn after_step(&mut self, step: usize, tensor: usize, rows: Rows<'_>) {
+    fn after_rows(&mut self, step: usize, tensor: usize, rows: Rows<'_>) {
         let filled = rows.layout.halo == Halo::default() || rows.stored(0, 0, 0) == 30;
         self.0.push((step, tensor, filled));
     }

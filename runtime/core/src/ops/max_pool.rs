@@ -2,6 +2,7 @@
 
 use super::record::{Fault, Record, WINDOW_LIMIT};
 use crate::tensor::{Layout, Rows, RowsMut};
+use core::ops::Range;
 
 /// A window that is clipped to the image instead of reading the halo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,15 @@ impl ClippedWindow {
             let inside = position >= pad && position - pad < limit;
             inside.then(|| position - pad)
         })
+    }
+
+    /// Stored input rows that output rows `output` (at least one) meet.
+    pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let (stride, pad) = (self.stride[0], self.pads[0]);
+        let span = (self.kernel[0] - 1) * self.dilation[0];
+        let first = (output.start * stride).saturating_sub(pad);
+        let end = ((output.end - 1) * stride + span + 1).saturating_sub(pad).min(input.height);
+        input.halo.top + first.min(end)..input.halo.top + end
     }
 
     /// True when no window reaches outside the image, so that clipping is never needed.

@@ -1,8 +1,9 @@
 //! The stored form of a plan step, and checked access to the constants it points at.
 
-use crate::arithmetic::{Multiplier, Range};
+use crate::arithmetic::{self, Multiplier};
 use crate::tensor::{Element, Layout};
 use bytemuck::{AnyBitPattern, try_cast_slice};
+use core::ops::Range;
 
 /// 32-bit words in one step record: operator, input 0, input 1, output, then twenty parameters.
 pub const RECORD_WORDS: usize = 24;
@@ -116,10 +117,10 @@ impl<'p> Record<'p> {
     ///
     /// # Errors
     /// [`Fault::Parameter`] when a bound is not a code or they are crossed.
-    pub fn range(&self, index: usize) -> Result<Range, Fault> {
+    pub fn range(&self, index: usize) -> Result<arithmetic::Range, Fault> {
         let low = self.bounded(index, 0, 255)?;
         let high = self.bounded(index + 1, low, 255)?;
-        Ok(Range { zero_point: i32::from(self.tensors.zero_points[2]), low: low as i32, high: high as i32 })
+        Ok(arithmetic::Range { zero_point: i32::from(self.tensors.zero_points[2]), low: low as i32, high: high as i32 })
     }
 
     /// `count` constants of type `T` at the byte offset stored in word `index`.
@@ -229,6 +230,12 @@ impl Window {
     /// Stored row of the first tap of output row `row`.
     pub const fn first_row(&self, input: &Layout, row: usize) -> usize {
         input.halo.top - self.pads[0] + row * self.stride[0]
+    }
+
+    /// Stored input rows that output rows `output` (at least one) read.
+    pub const fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let last = self.first_row(input, output.end - 1) + (self.kernel[0] - 1) * self.dilation[0];
+        self.first_row(input, output.start)..last + 1
     }
 
     /// Stored column of the first tap of output column `column`.

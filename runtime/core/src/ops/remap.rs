@@ -1,7 +1,8 @@
 //! Row and column gather: nearest-neighbour resize, constant, edge and reflect padding, cropping.
 
 use super::record::{Fault, Record};
-use crate::tensor::{Rows, RowsMut};
+use crate::tensor::{Layout, Rows, RowsMut};
+use core::ops::Range;
 
 /// Map entry that means "outside": the fill code.
 pub const OUTSIDE: u16 = u16::MAX;
@@ -38,6 +39,15 @@ impl<'p> Remap<'p> {
             return Err(Fault::ConstantValue);
         }
         Ok(Self { rows, columns, fill: record.bounded(2, 0, 255)? as u8 })
+    }
+}
+
+impl Remap<'_> {
+    /// Stored input rows that output rows `output` read; empty when all lie outside.
+    pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let rows = || self.rows[output.clone()].iter().filter(|&&row| row != OUTSIDE).map(|&row| usize::from(row));
+        let (first, last) = (rows().min(), rows().max());
+        first.zip(last).map_or(0..0, |(first, last)| input.halo.top + first..input.halo.top + last + 1)
     }
 }
 

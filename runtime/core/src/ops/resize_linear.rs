@@ -2,7 +2,7 @@
 
 use super::record::{Fault, Record};
 use crate::arithmetic::{Multiplier, Range, requantize};
-use crate::tensor::{Rows, RowsMut};
+use crate::tensor::{Layout, Rows, RowsMut};
 use bytemuck::{Pod, Zeroable};
 
 /// Two neighbours of one output position along one axis; their weights are `denominator − weight` and
@@ -70,6 +70,16 @@ impl<'p> ResizeLinear<'p> {
             multiplier: record.multiplier(4)?,
             range: record.range(5)?,
         })
+    }
+}
+
+impl ResizeLinear<'_> {
+    /// Stored input rows that output rows `output` (at least one) read.
+    pub fn input_rows(&self, input: &Layout, output: core::ops::Range<usize>) -> core::ops::Range<usize> {
+        let rows = &self.rows[output];
+        let first = rows.iter().map(|row| row.low.min(row.high)).min().unwrap_or(0);
+        let last = rows.iter().map(|row| row.low.max(row.high)).max().unwrap_or(0);
+        input.halo.top + usize::from(first)..input.halo.top + usize::from(last) + 1
     }
 }
 

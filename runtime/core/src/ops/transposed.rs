@@ -8,7 +8,8 @@ use super::convolution::Filter;
 use super::order::{OUTPUT_BLOCK, Order};
 use super::record::{Fault, Record};
 use crate::arithmetic::requantize;
-use crate::tensor::{BLOCK, Element, Rows, RowsMut};
+use crate::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
+use core::ops::Range;
 
 /// Greatest stride a plan may state for a transposed convolution.
 pub const STRIDE_LIMIT: usize = 8;
@@ -115,6 +116,19 @@ impl<'p> TransposedConvolution<'p> {
     /// Order of the weights of the phase (`ry`, `rx`) over `blocks` input blocks.
     pub const fn order(&self, blocks: usize, ry: usize, rx: usize) -> Order {
         Order::new([self.phase(0, ry).taps, self.phase(1, rx).taps], blocks)
+    }
+
+    /// Stored input rows that output rows `output` read; empty when no tap meets them.
+    pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
+        let mut rows = usize::MAX..0;
+        for y in output {
+            let phase = self.phase(0, y % self.stride[0]);
+            let first = (input.halo.top + y / self.stride[0]).wrapping_add_signed(phase.first);
+            if phase.taps > 0 {
+                rows = rows.start.min(first)..rows.end.max(first + phase.taps);
+            }
+        }
+        if rows.is_empty() { 0..0 } else { rows }
     }
 
     /// Weights, bias and sums of the phase (`ry`, `rx`).

@@ -26,7 +26,7 @@ fn every_code_has_its_own_byte_and_reads_back() {
         RowsMut::whole(layout, &mut data).set_code(y, x, c, 9);
         let place = data.iter().position(|&b| b == 9).unwrap();
         assert!(places.insert(place), "({y},{x},{c}) shares its byte");
-        let rows = Rows { layout, data: &data };
+        let rows = Rows::whole(layout, &data);
         assert_eq!(rows.code(y, x, c), 9);
         assert_eq!(rows.stored(y + 1, x + 2, c), 9);
         assert_eq!(rows.row(y)[layout.offset_in_row(c / BLOCK, x) + c % BLOCK], 9);
@@ -43,7 +43,7 @@ fn accumulators_keep_all_32_bits() {
     for (y, x, c) in (0..2).flat_map(|y| (0..3).flat_map(move |x| (0..5).map(move |c| (y, x, c)))) {
         rows.set_accumulator(y, x, c, value(y, x, c));
     }
-    let rows = Rows { layout, data: &data };
+    let rows = Rows::whole(layout, &data);
     for (y, x, c) in (0..2).flat_map(|y| (0..3).flat_map(move |x| (0..5).map(move |c| (y, x, c)))) {
         assert_eq!(rows.value(y, x, c), value(y, x, c));
     }

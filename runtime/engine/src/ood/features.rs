@@ -133,7 +133,7 @@ impl Features {
             total[0] += sum;
             total[1] += squares;
         }
-        let pixels = (rows.layout.height * rows.layout.width) as u64;
+        let pixels = (rows.image_rows().len() * rows.layout.width) as u64;
         self.pixels[index] += pixels;
         let packed = &mut self.gram_scratch[..tap.channels * (tap.channels + 1) / 2];
         kernels.gram(rows, packed);
@@ -162,7 +162,7 @@ pub struct TapObserver<'a, K> {
 }
 
 impl<K: Kernels> Observer for TapObserver<'_, K> {
-    fn after_step(&mut self, step: usize, _: usize, rows: Rows<'_>) {
+    fn after_rows(&mut self, step: usize, _: usize, rows: Rows<'_>) {
         if let Some(index) = self.features.taps.iter().position(|tap| tap.step == step) {
             self.features.add(index, rows, self.kernels);
         }

@@ -1,0 +1,1 @@
+//! A schedule of few rows gives the bytes of whole tensors.
