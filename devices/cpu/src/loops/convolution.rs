@@ -14,15 +14,30 @@ use candor_core::tensor::{Layout, Rows, RowsMut};
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
+    match pass(op, &input, &mut output, V::LANES) {
+        // SAFETY: the pass was checked.
+        Some(pass) => unsafe { dense::run::<V>(&pass) },
+        None => convolution::reference(op, input, output),
+    }
+}
+
+/// The pass over the covered rows, every tap, output pixel and constant of which was checked to lie within
+/// its slice; `None` where that is not so.
+pub(crate) fn pass<'p>(
+    op: &Convolution<'p>,
+    input: &Rows<'_>,
+    output: &mut RowsMut<'_>,
+    lanes: usize,
+) -> Option<Dense<'p>> {
     let (window, filter) = (&op.window, &op.filter);
     let (from, to) = (input.layout, output.layout);
     let order = Order::new(window.kernel, from.blocks());
-    if !bounds::window_fits(window, &input, &output)
+    if !bounds::window_fits(window, input, output)
         || !bounds::filter_fits(filter, &order, to.channels)
         || !Dense::is_small(&order, input.data.len())
     {
-        return convolution::reference(op, input, output);
+        return None;
     }
     let first_row = window.first_row(&from, output.first) - input.origin;
     let first = first_row * from.row_stride + window.first_column(&from, 0) * PIXEL;
@@ -38,9 +53,9 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
         target_pixel: PIXEL * to.element.bytes(),
         rows: output.count,
         columns: to.width,
-        whole_until: Plane::whole_until(input.data, reach, V::LANES, window.stride[1]),
+        whole_until: Plane::whole_until(input.data, reach, lanes, window.stride[1]),
     };
-    let pass = Dense {
+    Some(Dense {
         plane,
         order,
         tap_steps,
@@ -53,9 +68,7 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
         weight_sums: filter.weight_sums,
         multipliers: filter.multipliers,
         range: filter.range,
-    };
-    // SAFETY: the checks above bound every tap, output pixel and constant.
-    unsafe { dense::run::<V>(&pass) }
+    })
 }
 
 /// Bytes from the first tap of the first input block to the last tap of the last.
@@ -89,7 +102,7 @@ pub(crate) unsafe fn transpose<V: Vector>(
 }
 
 /// The pass of one phase over the covered rows; `None` when no output position belongs to it.
-fn phase_pass<'p>(
+pub(crate) fn phase_pass<'p>(
     op: &TransposedConvolution<'p>,
     input: &Rows<'_>,
     output: &RowsMut<'_>,
@@ -146,7 +159,7 @@ fn phase_pass<'p>(
 }
 
 /// Whether every tap of every phase is stored and the filter holds every phase.
-fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
+pub(crate) fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
     let (from, to, filter) = (&input.layout, &output.layout, &op.filter);
     let small = |extents: [usize; 2], limit| extents.iter().all(|extent| (1..=limit).contains(extent));
     if !bounds::writable(output)
