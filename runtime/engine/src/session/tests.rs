@@ -5,6 +5,7 @@ use super::*;
 use crate::SessionOptions;
 use crate::frame::FrameView;
 use crate::frame::Samples;
+use candor_core::ops::order::Order;
 use candor_core::ops::{Convolution, MaxPool};
 use candor_core::package::Geometry;
 use candor_core::package::{ALIGNMENT, DIGESTED_HEADER, ENTRY_BYTES, HEADER_BYTES, MAGIC, VERSION};
@@ -46,18 +47,14 @@ fn plan() -> (Vec<u8>, Vec<u8>) {
     };
     let mut filter = |outputs: usize, inputs: usize, taps: usize| {
         // Weights of channels that do not exist are zero.
-        let mut weights = Vec::new();
-        for block in 0..outputs.div_ceil(8) {
-            for at in 0..taps * inputs.div_ceil(4) * 32 {
-                let (o, c) =
-                    (block * 8 + at % 32 / 4, at / 32 / taps.min(3) % inputs.div_ceil(4) * 4 + at % 4);
-                weights.push(if o < outputs && c < inputs { weight().max(-127) as u8 } else { 0 });
-            }
-        }
+        let order = Order::new([taps.isqrt(); 2], inputs.div_ceil(4));
         let mut sums = vec![0i32; outputs.next_multiple_of(8)];
-        for (at, &w) in weights.iter().enumerate() {
-            let block = at / (taps * inputs.div_ceil(4) * 32);
-            sums[block * 8 + at % 32 / 4] += i32::from(w as i8);
+        let mut weights = vec![0; sums.len() * order.weights()];
+        for (o, c, tap) in each([outputs, inputs, taps]) {
+            let value = weight().max(-127);
+            let side = order.taps[0];
+            weights[order.index(sums.len(), o, tap / side, c, tap % side)] = value as u8;
+            sums[o] += i32::from(value);
         }
         let folded: Vec<u8> = sums.iter().flat_map(|s| (-3 * s).to_le_bytes()).collect();
         let multipliers = words(&vec![0.004f32.to_bits(); sums.len()]);
@@ -84,6 +81,11 @@ fn plan() -> (Vec<u8>, Vec<u8>) {
     step(MaxPool::OPCODE, 1, 2, &[3, 3, 1, 1, 1, 1, 1, 1]);
     step(Convolution::OPCODE, 2, 3, &[&[1, 1, 1, 1, 1, 1, 0, 0], &last[..]].concat());
     (words(&plan), constants)
+}
+
+/// All triples below `extents`.
+fn each([a, b, c]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a).flat_map(move |a| (0..b).flat_map(move |b| (0..c).map(move |c| (a, b, c))))
 }
 
 fn head() -> Vec<u8> {
