@@ -8,6 +8,7 @@ use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::kernels::Kernels;
 use candor_core::ops::convolution::Filter;
 use candor_core::ops::max_pool::ClippedWindow;
+use candor_core::ops::order::Order;
 use candor_core::ops::record::Window;
 use candor_core::ops::{
     Add, Convolution, CopyChannels, Depthwise, GroupNorm, Lookup, MaxPool, Multiply, Remap,
@@ -41,10 +42,11 @@ struct Constants {
 }
 
 impl Constants {
-    fn new(products: usize, outputs: usize, phases: usize) -> Self {
+    /// With `weights` per output channel, padding included.
+    fn new(weights: usize, outputs: usize, phases: usize) -> Self {
         let padded = outputs.div_ceil(8) * 8;
         Self {
-            weights: (0..products * padded).map(|i| (i * 31 % 255) as u8 as i8).collect(),
+            weights: (0..weights * padded).map(|i| (i * 31 % 255) as u8 as i8).collect(),
             bias: vec![0; padded * phases],
             multipliers: vec![Multiplier::new(1.0e-4); padded],
         }
@@ -70,8 +72,8 @@ fn codes(layout: Layout) -> Vec<u8> {
 fn convolution(kernels: &CpuKernels, size: usize, channels: [usize; 2], side: usize, stride: usize) -> f64 {
     let from = Layout::packed(size, size, channels[0], HALO, Element::Code);
     let to = Layout::packed(size / stride, size / stride, channels[1], HALO, Element::Code);
-    let products = side * side * channels[0].div_ceil(4) * 4;
-    let constants = Constants::new(products, channels[1], 1);
+    let weights = Order::new([side, side], channels[0].div_ceil(4)).weights();
+    let constants = Constants::new(weights, channels[1], 1);
     let pads = [usize::from(side == 3); 2];
     let window = Window { kernel: [side, side], stride: [stride, stride], dilation: [1, 1], pads };
     let op = Convolution { window, filter: constants.filter() };
@@ -86,7 +88,8 @@ fn convolution(kernels: &CpuKernels, size: usize, channels: [usize; 2], side: us
 fn transposed(kernels: &CpuKernels, size: usize, channels: [usize; 2]) -> f64 {
     let from = Layout::packed(size, size, channels[0], HALO, Element::Code);
     let to = Layout::packed(2 * size, 2 * size, channels[1], HALO, Element::Code);
-    let constants = Constants::new(4 * channels[0], channels[1], 4);
+    let weights = 4 * Order::new([1, 1], channels[0].div_ceil(4)).weights();
+    let constants = Constants::new(weights, channels[1], 4);
     let op =
         TransposedConvolution { kernel: [2, 2], stride: [2, 2], pads: [0, 0], filter: constants.filter() };
     let (input, mut output) = (codes(from), vec![0; to.bytes()]);

@@ -13,6 +13,8 @@ pub enum Tier {
     AvxVnni,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512Vnni,
+    /// The same with AMX tiles of bytes, on Linux.
+    Amx,
     /// AArch64 with Advanced SIMD.
     Neon,
     /// AArch64 with Advanced SIMD and the dot product extension.
@@ -20,8 +22,8 @@ pub enum Tier {
 }
 
 /// Every tier, slowest first.
-const ALL: [Tier; 6] =
-    [Tier::Reference, Tier::Avx2, Tier::AvxVnni, Tier::Avx512Vnni, Tier::Neon, Tier::NeonDot];
+const ALL: [Tier; 7] =
+    [Tier::Reference, Tier::Avx2, Tier::AvxVnni, Tier::Avx512Vnni, Tier::Amx, Tier::Neon, Tier::NeonDot];
 
 /// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
@@ -43,6 +45,7 @@ impl Tier {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avxvnni",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Amx => "amx",
             Self::Neon => "neon",
             Self::NeonDot => "neondot",
         }
@@ -65,6 +68,8 @@ impl Tier {
             Self::Avx512Vnni => {
                 has!(is_x86_feature_detected, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512vnni")
             }
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Amx => Self::Avx512Vnni.is_available() && crate::x86::amx::is_permitted(),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::Neon => has!(is_aarch64_feature_detected, "neon"),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

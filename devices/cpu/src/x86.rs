@@ -1,5 +1,7 @@
-//! The x86-64 tiers: 256-bit without and with VNNI, and 512-bit VNNI.
+//! The x86-64 tiers: 256-bit without and with VNNI, 512-bit VNNI, and tiles.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod amx;
 pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod avxvnni;

@@ -38,7 +38,7 @@ impl RunOptions {
             return Err(Failure::usage("--threads must be 1..=64"));
         }
         let memory = self.memory.as_deref().map(bytes).transpose()?;
-        Ok(SessionOptions { tier, threads: self.threads, memory })
+        Ok(SessionOptions { tier, threads: self.threads, memory, ..Default::default() })
     }
 }
 

@@ -1,7 +1,7 @@
 //! From output values to mask and confidence, by tables: no exponential and no float map on the device.
 
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
-use crate::tensor::{Layout, Rows};
+use crate::tensor::Rows;
 use core::ops::Range;
 
 mod boundary;
@@ -69,8 +69,9 @@ impl<'p> Tables<'p> {
     }
 }
 
-/// Mask and confidence of a frame: `mask` holds class numbers, `confidence` the calibrated probability, in
-/// 1/65535, that the mask's class is right; both row-major `[H·W]` of the output tensor.
+/// Mask and confidence of the image rows that `output` holds: `mask` holds class numbers, `confidence` the
+/// calibrated probability, in 1/65535, that the mask's class is right; both row-major `[H·W]` of the whole
+/// output tensor. The confidence of a sigmoid head is only begun: [`finish`] ends it.
 ///
 /// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration
 /// never changes it. Slices of another length are filled as far as they go.
@@ -81,32 +82,33 @@ pub fn apply(
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let Layout { height, width, .. } = output.layout;
-    apply_rows(head, tables, output, 0..height, mask, confidence);
-    finish(head, tables, width, mask, confidence);
+    let (width, rows) = (output.layout.width, output.image_rows());
+    let end = (rows.end * width).min(mask.len()).min(confidence.len());
+    let begin = (rows.start * width).min(end);
+    rows::apply(head, tables, output, &mut mask[begin..end], &mut confidence[begin..end]);
 }
 
-/// The part of [`apply`] that looks at single pixels: `mask` and `confidence` are those of image rows
-/// `rows` alone, which `output` must hold. [`finish`] does the rest once all rows have been applied.
-pub fn apply_rows(
+/// Ends the confidence of rows `rows` of a map `width` pixels wide, once [`apply`] made the mask of these
+/// and of [`BOUNDARY_RADIUS`] rows on either side, as far as there are any.
+pub fn finish(
     head: &Head<'_>,
     tables: &Tables<'_>,
-    output: Rows<'_>,
+    width: usize,
     rows: Range<usize>,
-    mask: &mut [u8],
+    mask: &[u8],
     confidence: &mut [u16],
 ) {
-    let pixels = (rows.len() * output.layout.width).min(mask.len()).min(confidence.len());
-    rows::apply(head, tables, output, rows.start, &mut mask[..pixels], &mut confidence[..pixels]);
-}
-
-/// The part of [`apply`] that looks at neighbours: where tables differ near changes of label, turns what
-/// [`apply_rows`] left in `confidence` into probabilities; elsewhere does nothing. `mask` and `confidence`
-/// are those of the whole output, `width` its columns.
-pub fn finish(head: &Head<'_>, tables: &Tables<'_>, width: usize, mask: &[u8], confidence: &mut [u16]) {
-    let (Activation::Sigmoid, Some(boundary)) = (head.activation, tables.boundary) else { return };
-    if let (Some(far), Some(near)) = (tables.base.first_chunk(), boundary.first_chunk()) {
-        boundary::finish([far, near], width, mask, confidence);
+    let far = tables.base.first_chunk();
+    let near = tables.boundary.map_or(far, <[u16]>::first_chunk);
+    if let (Activation::Sigmoid, Some(far), Some(near)) = (head.activation, far, near) {
+        match tables.boundary {
+            Some(_) => boundary::finish([far, near], width, rows, mask, confidence),
+            None => {
+                let pixels = rows.start * width..rows.end * width;
+                let pixels = mask.iter().zip(confidence).take(pixels.end).skip(pixels.start);
+                pixels.for_each(|(&label, value)| *value = rows::of_label(far, *value, label));
+            }
+        }
     }
 }
 

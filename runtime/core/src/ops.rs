@@ -11,6 +11,7 @@ pub mod group_norm;
 pub mod lookup;
 pub mod max_pool;
 pub mod multiply;
+pub mod order;
 pub mod record;
 pub mod remap;
 pub mod resize_linear;

@@ -3,9 +3,10 @@
 //! A checked plan always passes them. Where one fails, the caller falls back to the reference, whose
 //! indexing stops.
 
-use candor_core::ops::convolution::{Filter, OUTPUT_BLOCK};
+use candor_core::ops::convolution::Filter;
+use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::record::Window;
-use candor_core::tensor::{BLOCK, Layout, Rows, RowsMut};
+use candor_core::tensor::{Layout, Rows, RowsMut};
 
 /// Greatest extent, halo, kernel, stride or dilation taken; products of a few of them fit 64 bits.
 const EXTENT_LIMIT: usize = 1 << 16;
@@ -56,11 +57,11 @@ pub(crate) fn window_fits(window: &Window, input: &Rows<'_>, output: &RowsMut<'_
         && readable(input, window.input_rows(from, output.first..output.first + output.count))
 }
 
-/// Whether a filter holds what `taps` taps over `blocks` input blocks and `channels` output channels read.
-pub(crate) fn filter_fits(filter: &Filter<'_>, taps: usize, blocks: usize, channels: usize) -> bool {
-    let outputs = channels.div_ceil(OUTPUT_BLOCK) * OUTPUT_BLOCK;
-    filter.weights.len() >= taps * blocks * BLOCK * outputs
+/// Whether a filter holds what an order with `channels` output channels reads.
+pub(crate) fn filter_fits(filter: &Filter<'_>, order: &Order, channels: usize) -> bool {
+    let outputs = channels.next_multiple_of(OUTPUT_BLOCK);
+    filter.multipliers.len() == outputs
+        && filter.weights.len() >= order.weights() * outputs
         && filter.bias.len() >= outputs
         && filter.weight_sums.len() >= outputs
-        && filter.multipliers.len() >= outputs
 }

@@ -4,6 +4,7 @@ use crate::loops::bounds;
 use crate::loops::dense::{self, Dense};
 use crate::loops::vector::{PIXEL, Vector};
 use crate::loops::walk::Plane;
+use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::transposed::{self, Phase, STRIDE_LIMIT};
 use candor_core::ops::{Convolution, TransposedConvolution, convolution};
 use candor_core::tensor::{Layout, Rows, RowsMut};
@@ -13,15 +14,30 @@ use candor_core::tensor::{Layout, Rows, RowsMut};
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
+    match pass(op, &input, &mut output, V::LANES) {
+        // SAFETY: the pass was checked.
+        Some(pass) => unsafe { dense::run::<V>(&pass) },
+        None => convolution::reference(op, input, output),
+    }
+}
+
+/// The pass over the covered rows, every tap, output pixel and constant of which was checked to lie within
+/// its slice; `None` where that is not so.
+pub(crate) fn pass<'p>(
+    op: &Convolution<'p>,
+    input: &Rows<'_>,
+    output: &mut RowsMut<'_>,
+    lanes: usize,
+) -> Option<Dense<'p>> {
     let (window, filter) = (&op.window, &op.filter);
     let (from, to) = (input.layout, output.layout);
-    let taps = window.kernel[0] * window.kernel[1];
-    if !bounds::window_fits(window, &input, &output)
-        || !bounds::filter_fits(filter, taps, from.blocks(), to.channels)
-        || !Dense::is_small(taps, from.blocks(), input.data.len())
+    let order = Order::new(window.kernel, from.blocks());
+    if !bounds::window_fits(window, input, output)
+        || !bounds::filter_fits(filter, &order, to.channels)
+        || !Dense::is_small(&order, input.data.len())
     {
-        return convolution::reference(op, input, output);
+        return None;
     }
     let first_row = window.first_row(&from, output.first) - input.origin;
     let first = first_row * from.row_stride + window.first_column(&from, 0) * PIXEL;
@@ -37,13 +53,12 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
         target_pixel: PIXEL * to.element.bytes(),
         rows: output.count,
         columns: to.width,
-        whole_until: Plane::whole_until(input.data, reach, V::LANES, window.stride[1]),
+        whole_until: Plane::whole_until(input.data, reach, lanes, window.stride[1]),
     };
-    let pass = Dense {
+    Some(Dense {
         plane,
-        taps: window.kernel,
+        order,
         tap_steps,
-        blocks: from.blocks(),
         block_step: from.block_stride(),
         target_block: to.block_stride(),
         outputs: to.channels,
@@ -53,9 +68,7 @@ pub(crate) unsafe fn convolve<V: Vector>(op: &Convolution<'_>, input: Rows<'_>, 
         weight_sums: filter.weight_sums,
         multipliers: filter.multipliers,
         range: filter.range,
-    };
-    // SAFETY: the checks above bound every tap, output pixel and constant.
-    unsafe { dense::run::<V>(&pass) }
+    })
 }
 
 /// Bytes from the first tap of the first input block to the last tap of the last.
@@ -89,7 +102,7 @@ pub(crate) unsafe fn transpose<V: Vector>(
 }
 
 /// The pass of one phase over the covered rows; `None` when no output position belongs to it.
-fn phase_pass<'p>(
+pub(crate) fn phase_pass<'p>(
     op: &TransposedConvolution<'p>,
     input: &Rows<'_>,
     output: &RowsMut<'_>,
@@ -114,8 +127,9 @@ fn phase_pass<'p>(
     let first_column = from.halo.left.wrapping_add_signed(columns.first);
     let source = first_row.wrapping_mul(from.row_stride).wrapping_add(first_column.wrapping_mul(PIXEL));
     let pixel = PIXEL * to.element.bytes();
-    let (taps, tap_steps) = ([rows.taps, columns.taps], [from.row_stride, PIXEL]);
-    let reach = reach(taps, tap_steps, &from);
+    let order = op.order(from.blocks(), row, column);
+    let tap_steps = [from.row_stride, PIXEL];
+    let reach = reach(order.taps, tap_steps, &from);
     let plane = Plane {
         source: input.data.as_ptr().wrapping_add(source),
         source_row: from.row_stride,
@@ -130,9 +144,8 @@ fn phase_pass<'p>(
     };
     Some(Dense {
         plane,
-        taps,
+        order,
         tap_steps,
-        blocks: from.blocks(),
         block_step: from.block_stride(),
         target_block: to.block_stride(),
         outputs: to.channels,
@@ -146,7 +159,7 @@ fn phase_pass<'p>(
 }
 
 /// Whether every tap of every phase is stored and the filter holds every phase.
-fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
+pub(crate) fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
     let (from, to, filter) = (&input.layout, &output.layout, &op.filter);
     let small = |extents: [usize; 2], limit| extents.iter().all(|extent| (1..=limit).contains(extent));
     if !bounds::writable(output)
@@ -167,12 +180,11 @@ fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &Ro
     };
     let phases = op.stride[0] * op.stride[1];
     let outputs = filter.multipliers.len();
-    let products = op.kernel[0] * op.kernel[1] * from.blocks() * PIXEL;
-    outputs % convolution::OUTPUT_BLOCK == 0
-        && outputs >= to.channels
-        && outputs <= 1 << 16
-        && Dense::is_small(op.kernel[0] * op.kernel[1], from.blocks(), input.data.len())
-        && filter.weights.len() >= products * outputs
+    let all = |row: usize| (0..op.stride[1]).map(move |column| op.order(from.blocks(), row, column));
+    let orders = || (0..op.stride[0]).flat_map(all);
+    outputs == to.channels.next_multiple_of(OUTPUT_BLOCK)
+        && orders().all(|order| Dense::is_small(&order, input.data.len()))
+        && filter.weights.len() >= orders().map(|order| order.weights()).sum::<usize>() * outputs
         && filter.bias.len() >= phases * outputs
         && filter.weight_sums.len() >= phases * outputs
         && fits(0, output.first + output.count, from.halo.top, from.stored_rows())

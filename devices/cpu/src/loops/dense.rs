@@ -8,7 +8,7 @@
 use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector, read, reading, write};
 use crate::loops::walk::{Plane, Site, Walk};
 use candor_core::arithmetic::{Multiplier, Range};
-use candor_core::ops::convolution::OUTPUT_BLOCK;
+use candor_core::ops::order::{GROUP, OUTPUT_BLOCK, Order};
 use candor_core::ops::record::PRODUCTS_LIMIT;
 use candor_core::tensor::{BLOCK, Element};
 use core::mem::MaybeUninit;
@@ -16,7 +16,7 @@ use core::mem::MaybeUninit;
 /// Input bytes of a strip of rows whose output blocks are computed one after the other.
 const STRIP_BYTES: usize = 256 << 10;
 /// Most taps times input blocks of a pass; as many as a plan allows.
-const OFFSETS: usize = PRODUCTS_LIMIT / BLOCK;
+const TAPS: usize = PRODUCTS_LIMIT / BLOCK;
 /// Bytes of widened weights kept for one output block.
 const WIDENED_BYTES: usize = 64 << 10;
 
@@ -25,12 +25,10 @@ const WIDENED_BYTES: usize = 64 << 10;
 pub(crate) struct Dense<'p> {
     /// Pixels of input block 0 and output block 0.
     pub plane: Plane,
-    /// Taps (h, w).
-    pub taps: [usize; 2],
+    /// Taps, input channel blocks and the order of the weights.
+    pub order: Order,
     /// Input bytes between taps (h, w).
     pub tap_steps: [usize; 2],
-    /// Input channel blocks.
-    pub blocks: usize,
     /// Input bytes between blocks.
     pub block_step: usize,
     /// Output bytes between blocks.
@@ -39,7 +37,7 @@ pub(crate) struct Dense<'p> {
     pub outputs: usize,
     /// What is stored.
     pub element: Element,
-    /// `[O/8][th][C/4][tw][8][4]`.
+    /// In that order.
     pub weights: &'p [i8],
     /// `[O/8·8]`.
     pub bias: &'p [i32],
@@ -55,14 +53,23 @@ pub(crate) struct Dense<'p> {
 #[repr(align(64))]
 struct Widened([MaybeUninit<i8>; WIDENED_BYTES]);
 
+/// A tap of one input block.
+#[derive(Clone, Copy)]
+pub(crate) struct Tap {
+    /// Input bytes from a site to it.
+    input: u32,
+    /// Bytes from the first output channel's first word to the word of this tap.
+    weights: u32,
+}
+
 /// What a tile needs of up to eight output channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs<'a> {
-    /// Input bytes from a site to each tap of each block, in the order of the weights.
-    offsets: &'a [u32],
+    /// Every tap of every block, in the order of the weights.
+    taps: &'a [Tap],
     weights: *const i8,
-    /// Bytes from one tap's weights to the next's.
-    weight_step: usize,
+    /// Bytes from one output channel's words to the next's, as stored.
+    pitch: usize,
     bias: [i32; OUTPUT_BLOCK],
     steps: [OutputStep; 2],
     /// Byte offset of the first output block.
@@ -72,9 +79,9 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl Outputs<'_> {
-    /// The second four channels.
-    fn upper_half(mut self, weight_bytes: usize, target_block: usize) -> Self {
-        self.weights = self.weights.wrapping_add(BLOCK * weight_bytes);
+    /// The second four channels; `pitch` as in [`tile`].
+    fn upper_half(mut self, pitch: usize, target_block: usize) -> Self {
+        self.weights = self.weights.wrapping_add(BLOCK * pitch);
         self.bias.copy_within(BLOCK.., 0);
         self.steps[0] = self.steps[1];
         self.target += target_block;
@@ -84,32 +91,39 @@ impl Outputs<'_> {
 }
 
 impl Dense<'_> {
-    /// Whether the taps fit the list of offsets and the farthest one an offset.
-    pub fn is_small(taps: usize, blocks: usize, reach: usize) -> bool {
-        taps * blocks <= OFFSETS && u32::try_from(reach).is_ok()
+    /// Whether the taps fit their list and the farthest one an offset.
+    pub fn is_small(order: &Order, reach: usize) -> bool {
+        order.words() <= TAPS && u32::try_from(reach).is_ok()
     }
 
-    /// Lists the taps: one flat loop over them keeps all sums in registers, nested ones do not.
+    /// Lists the taps for groups of `rows` output channels: one flat loop over them keeps all sums in
+    /// registers, nested ones do not.
     #[inline(always)]
-    fn list_offsets<'a>(&self, list: &'a mut [MaybeUninit<u32>; OFFSETS]) -> &'a [u32] {
+    fn list_taps<'a>(&self, rows: usize, list: &'a mut [MaybeUninit<Tap>; TAPS]) -> &'a [Tap] {
+        let Order { taps, blocks, width, .. } = self.order;
         let mut entries = list.iter_mut();
-        for row in 0..self.taps[0] {
-            for block in 0..self.blocks {
+        let (mut weights, mut column_in_chunk) = (0, 0);
+        for row in 0..taps[0] {
+            for block in 0..blocks {
                 let start = row * self.tap_steps[0] + block * self.block_step;
-                for (column, entry) in (0..self.taps[1]).zip(entries.by_ref()) {
-                    entry.write((start + column * self.tap_steps[1]) as u32);
+                for (column, entry) in (0..taps[1]).zip(entries.by_ref()) {
+                    let input = (start + column * self.tap_steps[1]) as u32;
+                    entry.write(Tap { input, weights });
+                    (weights, column_in_chunk) = (weights + BLOCK as u32, column_in_chunk + 1);
+                    if column_in_chunk == width {
+                        (weights, column_in_chunk) = (weights + ((rows - 1) * width * BLOCK) as u32, 0);
+                    }
                 }
             }
         }
-        let count = OFFSETS - entries.len();
+        let count = TAPS - entries.len();
         // SAFETY: the first `count` entries were written.
         unsafe { core::slice::from_raw_parts(list.as_ptr().cast(), count) }
     }
 
     /// Bias and output step of the output block that starts at channel `first`.
     #[inline(always)]
-    fn outputs<'a, V: Vector>(&self, first: usize, offsets: &'a [u32]) -> Outputs<'a> {
-        let taps = offsets.len();
+    fn outputs<'a, V: Vector>(&self, first: usize, taps: &'a [Tap]) -> Outputs<'a> {
         let mut bias = [0; OUTPUT_BLOCK];
         for (o, bias) in bias.iter_mut().enumerate() {
             let centre = if V::CENTRED { self.weight_sums[first + o].wrapping_mul(128) } else { 0 };
@@ -120,9 +134,9 @@ impl Dense<'_> {
             OutputStep::new([m[0], m[1], m[2], m[3]], self.range)
         };
         Outputs {
-            offsets,
-            weights: self.weights[first * taps * BLOCK..].as_ptr(),
-            weight_step: OUTPUT_BLOCK * BLOCK,
+            taps,
+            weights: self.weights.as_ptr().wrapping_add(self.order.word(self.multipliers.len(), first, 0)),
+            pitch: self.order.width * BLOCK,
             bias,
             steps: [step(0), step(1)],
             target: first / BLOCK * self.target_block,
@@ -138,16 +152,23 @@ impl Dense<'_> {
 /// writable, and the constants have the lengths [`Dense`] states.
 #[inline(always)]
 pub(crate) unsafe fn run<V: Vector>(pass: &Dense<'_>) {
-    let mut list = [MaybeUninit::uninit(); OFFSETS];
-    let offsets = pass.list_offsets(&mut list);
+    let mut list = [MaybeUninit::uninit(); TAPS];
     let strip = (STRIP_BYTES / pass.plane.source_row.max(1)).max(1);
     let mut first_row = 0;
     while first_row < pass.plane.rows {
         let rows = strip.min(pass.plane.rows - first_row);
         let plane = pass.plane.rows(first_row, rows);
-        for first in (0..pass.outputs).step_by(OUTPUT_BLOCK) {
-            // SAFETY: a part of the pass.
-            unsafe { run_outputs::<V>(pass, &plane, pass.outputs::<V>(first, offsets)) }
+        let mut first = 0;
+        while first < pass.outputs {
+            // All groups but perhaps the last have the same rows.
+            let rows = Order::rows(pass.multipliers.len(), first);
+            let end = if rows < GROUP { pass.outputs } else { pass.multipliers.len() / GROUP * GROUP };
+            let taps = pass.list_taps(rows, &mut list);
+            for first in (first..end.min(pass.outputs)).step_by(OUTPUT_BLOCK) {
+                // SAFETY: a part of the pass.
+                unsafe { run_outputs::<V>(pass, &plane, pass.outputs::<V>(first, taps)) }
+            }
+            first = end;
         }
         first_row += rows;
     }
@@ -156,21 +177,23 @@ pub(crate) unsafe fn run<V: Vector>(pass: &Dense<'_>) {
 /// One output block over a strip; widens its weights once where the tier asks for that and they fit.
 #[inline(always)]
 unsafe fn run_outputs<V: Vector>(pass: &Dense<'_>, plane: &Plane, mut outputs: Outputs<'_>) {
-    let groups = outputs.offsets.len() * OUTPUT_BLOCK;
+    let groups = outputs.taps.len() * OUTPUT_BLOCK;
     if V::WEIGHT_BYTES == BLOCK || groups * V::WEIGHT_BYTES > WIDENED_BYTES {
         // SAFETY: the caller's contract.
         return unsafe { sweep::<V::Direct>(pass, plane, outputs) };
     }
     let mut widened = Widened([MaybeUninit::uninit(); WIDENED_BYTES]);
-    let target = widened.0.as_mut_ptr().cast::<i8>();
+    let mut target = widened.0.as_mut_ptr().cast::<i8>();
     // SAFETY: `groups` groups of four weights are readable and fit `widened`, which lives through the sweep
     // and is written before it is read.
     unsafe {
-        for group in 0..groups {
-            V::widen_weights(outputs.weights.add(group * BLOCK), target.add(group * V::WEIGHT_BYTES));
+        for tap in outputs.taps {
+            for o in 0..OUTPUT_BLOCK {
+                V::widen_weights(outputs.weights.add(tap.weights as usize + o * outputs.pitch), target);
+                target = target.add(V::WEIGHT_BYTES);
+            }
         }
-        outputs.weights = target;
-        outputs.weight_step = OUTPUT_BLOCK * V::WEIGHT_BYTES;
+        outputs.weights = widened.0.as_ptr().cast();
         sweep::<V>(pass, plane, outputs);
     }
 }
@@ -188,7 +211,7 @@ unsafe fn sweep<V: Vector>(pass: &Dense<'_>, plane: &Plane, outputs: Outputs<'_>
             }
             return;
         }
-        let halves = [outputs, outputs.upper_half(V::WEIGHT_BYTES, pass.target_block)];
+        let halves = [outputs, outputs.upper_half(pitch::<V>(&outputs), pass.target_block)];
         for outputs in &halves[..outputs.blocks] {
             if V::SITES == 3 {
                 tiles::<V, 4, 3>(pass, plane, outputs);
@@ -246,6 +269,12 @@ unsafe fn read_tile<V: Vector, const O: usize, const N: usize>(
     }
 }
 
+/// Bytes between the words of neighbouring output channels: widened ones follow each other.
+#[inline(always)]
+fn pitch<V: Vector>(outputs: &Outputs<'_>) -> usize {
+    if V::WEIGHT_BYTES == BLOCK { outputs.pitch } else { V::WEIGHT_BYTES }
+}
+
 /// One tile: sums over all taps and input blocks, then the output step for `CODES`, or the sums as they
 /// are. The two are compiled apart: beside the code that takes sums out of their registers one by one, the
 /// compiler keeps some of them in memory throughout.
@@ -259,8 +288,8 @@ pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READI
     sites: &[Site; N],
     outputs: &Outputs<'_>,
 ) {
-    let (stride, offsets) = (pass.plane.source_stride, outputs.offsets);
-    // SAFETY: offsets stay within the taps and blocks that the caller promises.
+    let (stride, pitch) = (pass.plane.source_stride, pitch::<V>(outputs));
+    // SAFETY: taps stay within those that the caller promises.
     unsafe {
         let mut sums = [[V::start(0); N]; O];
         for (sums, bias) in sums.iter_mut().zip(&outputs.bias) {
@@ -268,22 +297,24 @@ pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READI
                 *sum = V::start(*bias);
             }
         }
-        let mut weights = outputs.weights;
-        for &offset in offsets {
-            let offset = offset as usize;
+        let mut widened = outputs.weights;
+        for tap in outputs.taps {
+            let offset = tap.input as usize;
             let first = read::<V, READING>(sites[0].source.add(offset), stride, sites[0].count);
             let mut codes = [V::codes(first); N];
             for n in 1..N {
                 let site = &sites[n];
                 codes[n] = V::codes(read::<V, READING>(site.source.add(offset), stride, site.count));
             }
+            let stored = outputs.weights.add(tap.weights as usize);
+            let weights = if V::WEIGHT_BYTES == BLOCK { stored } else { widened };
             for o in 0..O {
-                let weights = V::weights(weights.add(o * V::WEIGHT_BYTES));
+                let weights = V::weights(weights.add(o * pitch));
                 for n in 0..N {
                     sums[o][n] = V::dot(sums[o][n], codes[n], weights);
                 }
             }
-            weights = weights.add(outputs.weight_step);
+            widened = widened.wrapping_add(OUTPUT_BLOCK * V::WEIGHT_BYTES);
         }
         store_half::<V, O, N, 0, CODES>(pass, sites, outputs, &sums);
         if O == OUTPUT_BLOCK && outputs.blocks == 2 {

@@ -22,6 +22,15 @@ pub(crate) struct OutputStep {
     pub high: f32,
     /// Code of real zero in all four bytes.
     pub zero_points: i32,
+    /// Whether no product of a sum and its multiplier can reach 2^31, so that the zero point may be added and
+    /// the clamp applied by saturating integer arithmetic after the conversion.
+    pub bounded: bool,
+    /// Code of real zero in both 16-bit halves.
+    pub zero_words: i32,
+    /// Least code in all four bytes.
+    pub low_codes: i32,
+    /// Greatest code in all four bytes.
+    pub high_codes: i32,
 }
 
 impl OutputStep {
@@ -32,6 +41,11 @@ impl OutputStep {
             low: range.low.wrapping_sub(range.zero_point) as f32,
             high: range.high.wrapping_sub(range.zero_point) as f32,
             zero_points: range.zero_point.wrapping_mul(0x0101_0101),
+            // A sum is at most 2^31, so its product with a factor below one is at most 2^31 − 2^7.
+            bounded: multipliers.iter().all(|m| m.get().abs() < 1.0),
+            zero_words: range.zero_point.wrapping_mul(0x0001_0001),
+            low_codes: range.low.wrapping_mul(0x0101_0101),
+            high_codes: range.high.wrapping_mul(0x0101_0101),
         }
     }
 }

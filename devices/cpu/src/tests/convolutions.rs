@@ -5,6 +5,7 @@ use crate::CpuKernels;
 use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::kernels::Kernels;
 use candor_core::ops::convolution::Filter;
+use candor_core::ops::order::Order;
 use candor_core::ops::record::Window;
 use candor_core::ops::transposed::Phase;
 use candor_core::ops::{Convolution, TransposedConvolution};
@@ -46,16 +47,18 @@ fn filter(random: &mut Random, phases: &[[usize; 2]], inputs: usize, outputs: us
         range: random.range(),
     };
     for &taps in phases {
-        let mut weights = random.weights(taps[0] * taps[1] * blocks * 4 * padded);
+        let order = Order::new(taps, blocks);
+        let random_weights = random.weights(order.weights() * padded);
+        let mut weights = vec![0; random_weights.len()];
         let mut sums = vec![0; padded];
         for o in 0..padded {
             for (ky, kx) in (0..taps[0]).flat_map(|ky| (0..taps[1]).map(move |kx| (ky, kx))) {
                 for c in 0..blocks * 4 {
-                    let weight = &mut weights[Filter::index(taps, blocks, o, ky, c, kx)];
-                    if c >= inputs || o >= outputs {
-                        *weight = 0;
+                    let at = order.index(padded, o, ky, c, kx);
+                    if c < inputs && o < outputs {
+                        weights[at] = random_weights[at];
                     }
-                    sums[o] += i32::from(*weight);
+                    sums[o] += i32::from(weights[at]);
                 }
             }
         }

@@ -131,19 +131,51 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn requantize(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
         // SAFETY: register arithmetic of this tier.
-        unsafe {
-            let low = _mm512_set1_ps(step.low);
-            let high = _mm512_set1_ps(step.high);
-            let mut steps = [_mm512_setzero_si512(); 4];
-            for c in 0..4 {
-                let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
-                steps[c] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(product, low), high));
-            }
-            let even = _mm512_add_epi32(steps[0], _mm512_slli_epi32::<8>(steps[1]));
-            let odd = _mm512_add_epi32(steps[2], _mm512_slli_epi32::<8>(steps[3]));
-            let all = _mm512_add_epi32(even, _mm512_slli_epi32::<16>(odd));
-            _mm512_add_epi32(all, _mm512_set1_epi32(step.zero_points))
+        unsafe { if step.bounded { requantize_bounded(sums, step) } else { requantize_any(sums, step) } }
+    }
+}
+
+/// Four channels of four pixels in each 128-bit lane, to four pixels of four channels.
+const PIXELS_OF_CHANNELS: i128 = i128::from_le_bytes([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]);
+
+/// # Safety
+/// As [`Vector`].
+#[inline(always)]
+unsafe fn requantize_bounded(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
+    // SAFETY: register arithmetic of this tier.
+    unsafe {
+        let mut steps = sums;
+        for c in 0..4 {
+            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
+            steps[c] = _mm512_cvtps_epi32(product);
         }
+        let zero = _mm512_set1_epi32(step.zero_words);
+        let even = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
+        let odd = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
+        let lanes: __m128i = core::mem::transmute(PIXELS_OF_CHANNELS);
+        let codes = _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), _mm512_broadcast_i32x4(lanes));
+        let low = _mm512_max_epu8(codes, _mm512_set1_epi32(step.low_codes));
+        _mm512_min_epu8(low, _mm512_set1_epi32(step.high_codes))
+    }
+}
+
+/// # Safety
+/// As [`Vector`].
+#[inline(always)]
+unsafe fn requantize_any(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
+    // SAFETY: register arithmetic of this tier.
+    unsafe {
+        let low = _mm512_set1_ps(step.low);
+        let high = _mm512_set1_ps(step.high);
+        let mut steps = sums;
+        for c in 0..4 {
+            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
+            steps[c] = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(product, low), high));
+        }
+        let even = _mm512_add_epi32(steps[0], _mm512_slli_epi32::<8>(steps[1]));
+        let odd = _mm512_add_epi32(steps[2], _mm512_slli_epi32::<8>(steps[3]));
+        let all = _mm512_add_epi32(even, _mm512_slli_epi32::<16>(odd));
+        _mm512_add_epi32(all, _mm512_set1_epi32(step.zero_points))
     }
 }
 

@@ -62,10 +62,42 @@ pub(super) unsafe fn store_even(target: *mut u8, pixels: __m256i, count: usize) 
     }
 }
 
+/// Four channels of four pixels in each 128-bit lane, to four pixels of four channels.
+const PIXELS_OF_CHANNELS: i128 = i128::from_le_bytes([0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]);
+
 /// # Safety
 /// See [`crate::loops::vector::Vector::requantize`].
 #[inline(always)]
 pub(super) unsafe fn requantize(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+    // SAFETY: register arithmetic of AVX2.
+    unsafe { if step.bounded { requantize_bounded(sums, step) } else { requantize_any(sums, step) } }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn requantize_bounded(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+    // SAFETY: register arithmetic of AVX2.
+    unsafe {
+        let mut steps = sums;
+        for c in 0..4 {
+            let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[c]), _mm256_set1_ps(step.multipliers[c]));
+            steps[c] = _mm256_cvtps_epi32(product);
+        }
+        let zero = _mm256_set1_epi32(step.zero_words);
+        let even = _mm256_adds_epi16(_mm256_packs_epi32(steps[0], steps[1]), zero);
+        let odd = _mm256_adds_epi16(_mm256_packs_epi32(steps[2], steps[3]), zero);
+        let lanes = _mm256_broadcastsi128_si256(core::mem::transmute::<i128, __m128i>(PIXELS_OF_CHANNELS));
+        let codes = _mm256_shuffle_epi8(_mm256_packus_epi16(even, odd), lanes);
+        let low = _mm256_max_epu8(codes, _mm256_set1_epi32(step.low_codes));
+        _mm256_min_epu8(low, _mm256_set1_epi32(step.high_codes))
+    }
+}
+
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn requantize_any(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
     // SAFETY: register arithmetic of AVX2.
     unsafe {
         let low = _mm256_set1_ps(step.low);

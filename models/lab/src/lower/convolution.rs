@@ -5,7 +5,7 @@ use super::{Lowering, Outcome, Refusal, refuse};
 use crate::network::{Binary, Node, Op, Unary, ValueId, Window};
 use crate::quantize::{IntegerWeights, Quantization, weights_per_channel};
 use candor_core::arithmetic::Multiplier;
-use candor_core::ops::convolution::{Filter, OUTPUT_BLOCK};
+use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::record::{BIAS_LIMIT, PRODUCTS_LIMIT, WINDOW_LIMIT};
 use candor_core::ops::transposed::{Phase, STRIDE_LIMIT};
 use candor_core::ops::{Convolution, Depthwise, TransposedConvolution};
@@ -437,22 +437,22 @@ fn grid(extent: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
     (0..extent[0]).flat_map(move |y| (0..extent[1]).map(move |x| (y, x)))
 }
 
-/// Appends weights in the order `[O/8][th][C/4][tw][8][4]`; `tap` names the kernel element behind a tap.
+/// Appends weights in the [`Order`] of `taps`; `tap` names the kernel element behind a tap.
 fn pack(
     packed: &mut Vec<i8>,
     dense: &DenseWeights,
     taps: [usize; 2],
     tap: impl Fn(usize, usize) -> (usize, usize),
 ) {
-    let blocks = dense.inputs.div_ceil(BLOCK);
+    let order = Order::new(taps, dense.inputs.div_ceil(BLOCK));
     let outputs = dense.outputs.next_multiple_of(OUTPUT_BLOCK);
     let start = packed.len();
-    packed.resize(start + outputs * blocks * BLOCK * taps[0] * taps[1], 0);
+    packed.resize(start + outputs * order.weights(), 0);
     for (ty, tx) in grid(taps) {
         let (ky, kx) = tap(ty, tx);
         for o in 0..dense.outputs {
             for c in 0..dense.inputs {
-                packed[start + Filter::index(taps, blocks, o, ty, c, tx)] = dense.code(o, c, ky, kx);
+                packed[start + order.index(outputs, o, ty, c, tx)] = dense.code(o, c, ky, kx);
             }
         }
     }

@@ -67,7 +67,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let document = json!({
         "latency_ms": { "median": at(0.5), "min": times[0], "p99": at(0.99) },
         "peak_rss_bytes": peak_resident_bytes(),
-        "arena_bytes": plan.arena_bytes(),
+        "arena_bytes": session.planned().arena_bytes(),
         "weights_bytes": package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
         "macs": work,
         "gmac_s": work as f64 / at(0.5) / 1e6,
@@ -88,7 +88,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
             work as f64 / at(0.5) / 1e6,
             session.tier().name(),
             options.threads,
-            plan.arena_bytes(),
+            session.planned().arena_bytes(),
         );
     }
     Ok(ExitCode::SUCCESS)

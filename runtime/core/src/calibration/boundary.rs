@@ -1,18 +1,26 @@
 //! The second pass of a sigmoid whose table depends on how near the mask changes.
 
 use super::BOUNDARY_RADIUS;
-use super::rows::{Table, probability_of_label};
+use super::rows::{Table, of_label};
+use core::ops::Range;
 
 /// Pixels handled together by loops of constant length.
 const SPAN: usize = 64;
 /// Pixels that decide about a span.
 const REACH: usize = SPAN + 2 * BOUNDARY_RADIUS;
 
-/// Turns the logit indices in `confidence` into the probabilities of the labels in `mask`; `tables` serve
-/// pixels far from and near to a change of label.
-pub(super) fn finish(tables: [&Table; 2], width: usize, mask: &[u8], confidence: &mut [u16]) {
+/// Turns the logit indices of rows `rows` in `confidence` into the probabilities of the labels in `mask`;
+/// `tables` serve pixels far from and near to a change of label.
+pub(super) fn finish(
+    tables: [&Table; 2],
+    width: usize,
+    rows: Range<usize>,
+    mask: &[u8],
+    confidence: &mut [u16],
+) {
     let height = mask.len() / width;
-    for (y, values) in confidence.chunks_exact_mut(width).enumerate().take(height) {
+    let targets = confidence.chunks_exact_mut(width).enumerate().take(rows.end.min(height)).skip(rows.start);
+    for (y, values) in targets {
         let first = y.saturating_sub(BOUNDARY_RADIUS);
         let end = (y + BOUNDARY_RADIUS + 1).min(height);
         let window = &mask[first * width..end * width];
@@ -21,7 +29,7 @@ pub(super) fn finish(tables: [&Table; 2], width: usize, mask: &[u8], confidence:
             let near = near_change(window, width, index * SPAN);
             let labels = &labels[index * SPAN..];
             for ((value, &label), &near) in values.iter_mut().zip(labels).zip(&near) {
-                *value = probability_of_label(tables[usize::from(near)], *value, label);
+                *value = of_label(tables[usize::from(near)], *value, label);
             }
         }
     }

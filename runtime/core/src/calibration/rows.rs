@@ -44,45 +44,40 @@ impl Row<'_> {
     }
 }
 
-/// Labels and confidence of image rows from `first` on; a sigmoid whose tables depend on the mask leaves
-/// logit indices instead of its confidence.
+/// Labels and confidence of the image rows that `output` holds, a sigmoid's indices instead of confidence;
+/// the slices are those of these rows.
 pub(super) fn apply(
     head: &Head<'_>,
     tables: &Tables<'_>,
     output: Rows<'_>,
-    first: usize,
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let layout = &output.layout;
+    let (layout, first) = (&output.layout, output.image_rows().start);
     let rows = mask.chunks_mut(layout.width).zip(confidence.chunks_mut(layout.width));
     for (y, (labels, values)) in rows.enumerate() {
         let row = Row { head, layout, bytes: output.row(first + y) };
         let spans = labels.chunks_mut(SPAN).zip(values.chunks_mut(SPAN));
         for (index, (labels, values)) in spans.enumerate() {
             match head.activation {
-                Activation::Sigmoid => sigmoid(&row, tables, index * SPAN, labels, values),
+                Activation::Sigmoid => sigmoid(&row, index * SPAN, labels, values),
                 Activation::Softmax => softmax(&row, tables, index * SPAN, labels, values),
             }
         }
     }
 }
 
-/// The label of a sigmoid is its logit's sign; its confidence follows where one table serves all pixels.
-fn sigmoid(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
+/// The label of a sigmoid is its logit's sign.
+fn sigmoid(row: &Row<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
     row.indices(0, start, values);
     for (label, index) in labels.iter_mut().zip(values.iter()) {
         *label = u8::from(i32::from(*index) > INDEX_CENTRE);
     }
-    if let (None, Some(table)) = (tables.boundary, tables.base.first_chunk()) {
-        for (value, label) in values.iter_mut().zip(labels) {
-            *value = probability_of_label(table, *value, *label);
-        }
-    }
 }
 
 /// The probability that `label` is right when `table` gives that of label 1.
-pub(super) fn probability_of_label(table: &Table, index: u16, label: u8) -> u16 {
+#[inline]
+pub(super) fn of_label(table: &Table, index: u16, label: u8) -> u16 {
     let foreground = table[usize::from(index) % INDEX_COUNT];
     if label == 0 { CERTAIN - foreground } else { foreground }
 }

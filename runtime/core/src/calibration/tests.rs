@@ -55,6 +55,7 @@ fn applied(
     let pixels = extent[1] * extent[2];
     let (mut mask, mut confidence) = (vec![0; pixels], vec![0; pixels]);
     apply(head, tables, rows, &mut mask, &mut confidence);
+    finish(head, tables, layout.width, 0..layout.height, &mask, &mut confidence);
     let mut planes = vec![0; pixels * head.classes()];
     probabilities(head, tables, rows, &mask, &mut planes);
     for (at, &label) in mask.iter().enumerate() {
@@ -296,15 +297,18 @@ fn rows_applied_in_any_parts_give_each_pixel_its_own_answer() {
                 for tables in case.tables(&head) {
                     let (mut mask, mut confidence) = (vec![9; height * width], vec![9; height * width]);
                     apply(&head, &tables, rows, &mut mask, &mut confidence);
+                    finish(&head, &tables, width, 0..height, &mask, &mut confidence);
                     check_pixels(&head, &tables, rows, &mask, &confidence);
                     let (mut parts, mut values) = (vec![9; height * width], vec![9; height * width]);
-                    let cut = height.div_ceil(3);
-                    for part in [0..cut, cut..height] {
-                        let at = part.start * width..part.end * width;
-                        let (labels, values) = (&mut parts[at.clone()], &mut values[at]);
-                        apply_rows(&head, &tables, rows, part, labels, values);
+                    let cut = layout.halo.top + height.div_ceil(3);
+                    let (upper, lower) = data.split_at(cut * layout.row_stride);
+                    let lower = Rows { origin: cut, data: lower, ..rows };
+                    for part in [Rows { data: upper, ..rows }, lower] {
+                        apply(&head, &tables, part, &mut parts, &mut values);
                     }
-                    finish(&head, &tables, width, &parts, &mut values);
+                    for part in [height / 2..height, 0..height / 2] {
+                        finish(&head, &tables, width, part, &parts, &mut values);
+                    }
                     assert_eq!((parts, values), (mask, confidence), "{channels} channels, {width} columns");
                 }
             }

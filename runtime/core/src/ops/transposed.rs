@@ -4,7 +4,8 @@
 //! taps form a stride-1 convolution over the input, read at offset `(r + pad − k)/s`; its taps are stored
 //! in order of offset.
 
-use super::convolution::{Filter, OUTPUT_BLOCK};
+use super::convolution::Filter;
+use super::order::{OUTPUT_BLOCK, Order};
 use super::record::{Fault, Record};
 use crate::arithmetic::requantize;
 use crate::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
@@ -47,7 +48,7 @@ pub struct TransposedConvolution<'p> {
     pub stride: [usize; 2],
     /// Padding removed above and left of the output.
     pub pads: [usize; 2],
-    /// Weights of all phases in row-major phase order, each `[O/8][th][C/4][tw][8][4]`; bias and sums hold
+    /// Weights of all phases in row-major phase order, each in the [`Order`] of its taps; bias and sums hold
     /// one row of `[O/8·8]` per phase.
     pub filter: Filter<'p>,
 }
@@ -65,8 +66,12 @@ impl<'p> TransposedConvolution<'p> {
         let kernel = record.extent(0)?;
         let stride = [record.bounded(2, 1, STRIDE_LIMIT)?, record.bounded(3, 1, STRIDE_LIMIT)?];
         let pads = [record.bounded(4, 0, kernel[0])?, record.bounded(5, 0, kernel[1])?];
-        let phases = stride[0] * stride[1];
-        let filter = Filter::decode(record, 6, kernel[0] * kernel[1], phases)?;
+        let blocks = record.tensors.input.blocks();
+        let orders = (0..stride[0]).flat_map(|ry| (0..stride[1]).map(move |rx| [ry, rx])).map(|phase| {
+            let taps = [0, 1].map(|a| Phase::new(kernel[a], stride[a], pads[a], phase[a]).taps);
+            Order::new(taps, blocks)
+        });
+        let filter = Filter::decode(record, 6, kernel[0] * kernel[1], orders)?;
         let op = Self { kernel, stride, pads, filter };
         op.check_halo(record)?;
         Ok(op)
@@ -96,9 +101,8 @@ impl<'p> TransposedConvolution<'p> {
         let blocks = channels[0].div_ceil(BLOCK);
         for row in 0..self.stride[0] {
             for column in 0..self.stride[1] {
-                let taps = [self.phase(0, row).taps, self.phase(1, column).taps];
                 let (weights, _, sums) = self.phase_filter(blocks, row, column);
-                Filter::check_weights(weights, sums, taps, channels)?;
+                self.order(blocks, row, column).check(weights, sums, channels)?;
             }
         }
         Ok(())
@@ -107,6 +111,11 @@ impl<'p> TransposedConvolution<'p> {
     /// Taps of `axis` (0 rows, 1 columns) at output positions congruent to `remainder`.
     pub const fn phase(&self, axis: usize, remainder: usize) -> Phase {
         Phase::new(self.kernel[axis], self.stride[axis], self.pads[axis], remainder)
+    }
+
+    /// Order of the weights of the phase (`ry`, `rx`) over `blocks` input blocks.
+    pub const fn order(&self, blocks: usize, ry: usize, rx: usize) -> Order {
+        Order::new([self.phase(0, ry).taps, self.phase(1, rx).taps], blocks)
     }
 
     /// Stored input rows that output rows `output` read; empty when no tap meets them.
@@ -128,8 +137,7 @@ impl<'p> TransposedConvolution<'p> {
         let mut start = 0;
         for row in 0..self.stride[0] {
             for column in 0..self.stride[1] {
-                let taps = self.phase(0, row).taps * self.phase(1, column).taps;
-                let length = taps * blocks * BLOCK * outputs;
+                let length = self.order(blocks, row, column).weights() * outputs;
                 if (row, column) == (ry, rx) {
                     let biases = (row * self.stride[1] + column) * outputs;
                     return (
@@ -157,15 +165,16 @@ pub fn reference(op: &TransposedConvolution<'_>, input: Rows<'_>, mut output: Ro
             let (rx, mx) = (x % op.stride[1], x / op.stride[1]);
             let columns = op.phase(1, rx);
             let (weights, bias, _) = op.phase_filter(blocks, ry, rx);
+            let order = op.order(blocks, ry, rx);
             let row = (halo.top + my) as isize + rows.first;
             let column = (halo.left + mx) as isize + columns.first;
-            for (o, &bias) in bias.iter().enumerate().take(output.layout.channels) {
-                let mut accumulator = bias;
+            for (o, &start) in bias.iter().enumerate().take(output.layout.channels) {
+                let mut accumulator = start;
                 for ty in 0..rows.taps {
                     for c in 0..input.layout.channels {
                         for tx in 0..columns.taps {
                             let code = input.stored(row as usize + ty, column as usize + tx, c);
-                            let at = Filter::index([rows.taps, columns.taps], blocks, o, ty, c, tx);
+                            let at = order.index(bias.len(), o, ty, c, tx);
                             accumulator += i32::from(code) * i32::from(weights[at]);
                         }
                     }

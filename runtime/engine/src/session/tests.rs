@@ -3,10 +3,14 @@
 
 use super::*;
 use crate::SessionOptions;
+use crate::frame::FrameView;
 use crate::frame::Samples;
+use candor_core::ops::order::Order;
 use candor_core::ops::{Convolution, MaxPool};
+use candor_core::package::Geometry;
 use candor_core::package::{ALIGNMENT, DIGESTED_HEADER, ENTRY_BYTES, HEADER_BYTES, MAGIC, VERSION};
 use candor_core::plan::{HEADER_WORDS, SLACK};
+use candor_core::tensor::Layout;
 use candor_core::tensor::{Element, Halo};
 use sha2::{Digest, Sha256};
 
@@ -43,18 +47,14 @@ fn plan() -> (Vec<u8>, Vec<u8>) {
     };
     let mut filter = |outputs: usize, inputs: usize, taps: usize| {
         // Weights of channels that do not exist are zero.
-        let mut weights = Vec::new();
-        for block in 0..outputs.div_ceil(8) {
-            for at in 0..taps * inputs.div_ceil(4) * 32 {
-                let (o, c) =
-                    (block * 8 + at % 32 / 4, at / 32 / taps.min(3) % inputs.div_ceil(4) * 4 + at % 4);
-                weights.push(if o < outputs && c < inputs { weight().max(-127) as u8 } else { 0 });
-            }
-        }
+        let order = Order::new([taps.isqrt(); 2], inputs.div_ceil(4));
         let mut sums = vec![0i32; outputs.next_multiple_of(8)];
-        for (at, &w) in weights.iter().enumerate() {
-            let block = at / (taps * inputs.div_ceil(4) * 32);
-            sums[block * 8 + at % 32 / 4] += i32::from(w as i8);
+        let mut weights = vec![0; sums.len() * order.weights()];
+        for (o, c, tap) in each([outputs, inputs, taps]) {
+            let value = weight().max(-127);
+            let side = order.taps[0];
+            weights[order.index(sums.len(), o, tap / side, c, tap % side)] = value as u8;
+            sums[o] += i32::from(value);
         }
         let folded: Vec<u8> = sums.iter().flat_map(|s| (-3 * s).to_le_bytes()).collect();
         let multipliers = words(&vec![0.004f32.to_bits(); sums.len()]);
@@ -81,6 +81,11 @@ fn plan() -> (Vec<u8>, Vec<u8>) {
     step(MaxPool::OPCODE, 1, 2, &[3, 3, 1, 1, 1, 1, 1, 1]);
     step(Convolution::OPCODE, 2, 3, &[&[1, 1, 1, 1, 1, 1, 0, 0], &last[..]].concat());
     (words(&plan), constants)
+}
+
+/// All triples below `extents`.
+fn each([a, b, c]: [usize; 3]) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a).flat_map(move |a| (0..b).flat_map(move |b| (0..c).map(move |c| (a, b, c))))
 }
 
 fn head() -> Vec<u8> {
@@ -140,7 +145,7 @@ fn a_frame_gives_the_same_digest_again_on_every_tier_and_thread_count() {
             let pixels = samples(height * width);
             let mut first: Option<([u8; 32], Vec<u8>, Vec<u16>)> = None;
             for (tier, threads) in Tier::available().flat_map(|tier| [0, 1, 2, 3].map(|t| (tier, t))) {
-                let options = SessionOptions { tier: Some(tier), threads, memory: None };
+                let options = SessionOptions { tier: Some(tier), threads, ..Default::default() };
                 let mut session = Session::new(&package, &options).unwrap();
                 for _ in 0..2 {
                     let finding = session.run(&view(&pixels, height, width)).unwrap();
@@ -231,8 +236,8 @@ fn a_budget_error_names_the_least_that_does() {
         let mut short = Session::new(&package, &with(more - 1)).unwrap();
         assert_eq!(least(&short.run(&view(&pixels, 90, 70)).err().unwrap()), more);
         let mut session = Session::new(&package, &with(more)).unwrap();
-        assert_eq!(session.bytes([90, 70]), more);
         assert!(session.run(&view(&pixels, 90, 70)).is_ok());
+        assert!(session.bytes([90, 70]) <= more);
         // A refused frame leaves the session fit for the next.
         assert!(short.run(&view(&samples(140), 10, 14)).is_ok());
     }
@@ -271,7 +276,8 @@ fn a_tile_that_covers_the_frame_equals_the_whole() {
 #[test]
 fn details_agree_with_the_finding() {
     let package = Package::load(&package(Geometry::Tile { overlap: 4 })).unwrap();
-    let mut session = Session::new(&package, &SessionOptions::default()).unwrap();
+    let mut session =
+        Session::new(&package, &SessionOptions { keep_output: true, ..Default::default() }).unwrap();
     let pixels = samples(37 * 23);
     let plain = session.run(&view(&pixels, 37, 23)).unwrap().digest;
     let mut details = Details::default();

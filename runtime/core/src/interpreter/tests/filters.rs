@@ -44,14 +44,21 @@ impl Filter {
         zero_point: u8,
         stored: &mut (Vec<i8>, Vec<i32>, Vec<i32>),
     ) {
-        for block in 0..self.outputs.div_ceil(8) {
-            for &ky in rows {
-                for group in 0..self.inputs.div_ceil(4) {
-                    for &kx in columns {
-                        for (o, c) in (0..8).flat_map(|o| (0..4).map(move |c| (o, c))) {
-                            stored.0.push(self.weight(block * 8 + o, group * 4 + c, ky, kx));
-                        }
-                    }
+        let words: Vec<(usize, usize, usize)> = rows
+            .iter()
+            .flat_map(|&ky| (0..self.inputs.div_ceil(4)).map(move |group| (ky, group)))
+            .flat_map(|(ky, group)| columns.iter().map(move |&kx| (ky, group, kx)))
+            .collect();
+        let chunks = words.len().div_ceil(16);
+        let width = words.len().div_ceil(chunks.max(1)).next_multiple_of(4);
+        let outputs: Vec<usize> = (0..self.outputs.next_multiple_of(8)).collect();
+        for group in outputs.chunks(16) {
+            for (chunk, o) in (0..chunks).flat_map(|chunk| group.iter().map(move |o| (chunk, *o))) {
+                for at in chunk * width..(chunk + 1) * width {
+                    let word = words.get(at);
+                    stored.0.extend((0..4).map(|lane| {
+                        word.map_or(0, |&(ky, block, kx)| self.weight(o, block * 4 + lane, ky, kx))
+                    }));
                 }
             }
         }

@@ -1,0 +1,83 @@
+//! A model of what a schedule costs, good enough to compare schedules of one plan.
+
+use super::Planned;
+use super::units::Units;
+use candor_core::ops::Op;
+use candor_core::plan::{Plan, PlanError};
+use candor_core::schedule::Entry;
+use candor_core::tensor::Layout;
+
+/// Nanoseconds to begin a run of rows.
+const BEGIN: f64 = 700.0;
+/// Products per nanosecond.
+const PRODUCTS: f64 = 400.0;
+/// Bytes per nanosecond of simple operators, whose data lie in the second-level cache.
+const BYTES: f64 = 12.0;
+/// Bytes per nanosecond from beyond the second-level cache.
+const FAR: f64 = 12.0;
+/// Bytes that are taken to stay in the second-level cache.
+const NEAR_BYTES: usize = 512 << 10;
+
+/// Modelled nanoseconds of all entries, and of those after the last load.
+pub(super) fn cost(plan: &Plan<'_>, units: &Units<'_>, planned: &Planned) -> Result<(f64, f64), PlanError> {
+    let far = |tensor: usize| planned.places[tensor].bytes().len() > NEAR_BYTES;
+    let (mut total, mut tail) = (0.0, 0.0);
+    for entry in &planned.entries {
+        let own = match *entry {
+            Entry::Run { step, count, .. } => {
+                let step = &units.steps[usize::from(step)];
+                let (from, to) = (plan.tensor(step.inputs[0])?.layout, plan.tensor(step.output)?.layout);
+                let rows = usize::from(count);
+                let mut bytes = 0;
+                if far(step.output) {
+                    bytes += rows * to.row_bytes();
+                }
+                if far(step.inputs[0]) {
+                    bytes += (rows * from.height).div_ceil(to.height) * from.row_bytes();
+                }
+                let weights = weights(&step.op);
+                // Weights come back from afar whenever much else was run in between.
+                bytes += if weights > NEAR_BYTES / 16 { weights } else { 0 };
+                BEGIN + compute(&step.op, &from, &to, rows) + bytes as f64 / FAR
+            }
+            Entry::Move { tensor, count, .. } => {
+                let row = planned.places[usize::from(tensor)].layout.row_bytes();
+                usize::from(count) as f64 * row as f64 / BYTES
+            }
+            Entry::Load { .. } => {
+                tail = 0.0;
+                BEGIN
+            }
+            _ => 0.0,
+        };
+        total += own;
+        tail += own;
+    }
+    Ok((total, tail))
+}
+
+/// Bytes of the weights that one run reads.
+fn weights(op: &Op<'_>) -> usize {
+    match op {
+        Op::Convolution(op) => op.filter.weights.len(),
+        Op::TransposedConvolution(op) => op.filter.weights.len(),
+        Op::Depthwise(op) => op.weights.len(),
+        _ => 0,
+    }
+}
+
+/// Nanoseconds to compute `rows` output rows.
+fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize) -> f64 {
+    let outputs = (rows * to.width * to.channels) as f64;
+    match op {
+        Op::Convolution(op) => {
+            outputs * (op.window.kernel[0] * op.window.kernel[1] * from.channels) as f64 / PRODUCTS
+        }
+        Op::TransposedConvolution(op) => {
+            let taps = (op.kernel[0] * op.kernel[1]).div_ceil(op.stride[0] * op.stride[1]);
+            outputs * (taps * from.channels) as f64 / PRODUCTS
+        }
+        Op::Depthwise(op) => outputs * (op.window.kernel[0] * op.window.kernel[1]) as f64 / 2.0 / BYTES,
+        _ => outputs / BYTES,
+    }
+}
