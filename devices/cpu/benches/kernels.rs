@@ -132,11 +132,16 @@ fn maps(kernels: &CpuKernels) {
     let table: Vec<u8> = (0..=255).rev().collect();
     let op = Lookup { tables: &table, per_channel: false };
     print("lookup", layout, &|to| kernels.lookup(&op, rows, to));
+    let tables: Vec<u8> = (0..32 * 256).map(|at| (at % 253) as u8).collect();
+    let op = Lookup { tables: &tables, per_channel: true };
+    print("lookup-by-channel", layout, &|to| kernels.lookup(&op, rows, to));
     let map: Vec<u16> = (0..256).map(|at| at / 2).collect();
     let op = Remap { rows: &map, columns: &map, fill: 0 };
     print("remap", layout, &|to| kernels.remap(&op, rows, to));
     let op = CopyChannels { from: 0, to: 0, count: 32, table: None };
     print("copy", layout, &|to| kernels.copy_channels(&op, rows, to));
+    let op = CopyChannels { from: 0, to: 0, count: 32, table: Some(&table) };
+    print("copy-rescaled", layout, &|to| kernels.copy_channels(&op, rows, to));
     let op = CopyChannels { from: 1, to: 2, count: 29, table: None };
     print("copy-shifted", layout, &|to| kernels.copy_channels(&op, rows, to));
     let op = GroupNorm {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod channels;
+pub(crate) mod codebook;
 pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
