@@ -7,3 +7,4 @@ mod codebook;
 pub(crate) mod neon;
 pub(crate) mod neondot;
 mod quad;
+mod quartets;

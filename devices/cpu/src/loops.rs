@@ -7,6 +7,7 @@ pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod instance;
+pub(crate) mod quartets;
 pub(crate) mod resample;
 pub(crate) mod roof;
 pub(crate) mod vector;

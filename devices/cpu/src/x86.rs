@@ -6,4 +6,5 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod avxvnni;
 mod codebook;
+mod quartets;
 mod ymm;
