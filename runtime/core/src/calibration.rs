@@ -1,5 +1,6 @@
 //! From output values to mask and confidence, by tables: no exponential and no float map on the device.
 
+use crate::arithmetic::share;
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
 use crate::tensor::Rows;
 use core::ops::Range;
@@ -201,20 +202,8 @@ impl<'a> SoftmaxPixel<'a> {
     }
 
     fn probability(&self, class: usize) -> u16 {
-        ratio(self.weight(class), self.total)
+        share(self.weight(class), self.total)
     }
-}
-
-/// `part / total` in 1/65535, rounded to nearest; `part` is one of the terms of `total`.
-fn ratio(part: u16, total: u32) -> u16 {
-    let total = total.max(1);
-    let scaled = u32::from(part) * u32::from(CERTAIN);
-    // The sum of two weights fits 32 bits; long division is many times slower on small processors.
-    let quotient = match scaled.checked_add(total / 2) {
-        Some(sum) => u64::from(sum / total),
-        None => (u64::from(scaled) + u64::from(total / 2)) / u64::from(total),
-    };
-    quotient.min(u64::from(CERTAIN)) as u16
 }
 
 #[cfg(test)]

@@ -43,6 +43,16 @@ macro_rules! quad_quartets {
         }
 
         #[inline(always)]
+        unsafe fn greater_of_pairs(low: uint8x16_t, high: uint8x16_t) -> uint8x16_t {
+            // SAFETY: register arithmetic of this tier.
+            unsafe {
+                let (low, high) = (vreinterpretq_u32_u8(low), vreinterpretq_u32_u8(high));
+                let (even, odd) = (vuzp1q_u32(low, high), vuzp2q_u32(low, high));
+                vmaxq_u8(vreinterpretq_u8_u32(even), vreinterpretq_u8_u32(odd))
+            }
+        }
+
+        #[inline(always)]
         unsafe fn halves(pixels: uint8x16_t) -> uint8x16_t {
             pixels
         }

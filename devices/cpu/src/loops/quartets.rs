@@ -52,6 +52,8 @@ pub(crate) trait Quartets: Vector {
     unsafe fn start_quartet(bias: &[i32; BLOCK]) -> Self::Sums;
     /// Requantizes sums of the first, second, third and fourth pixel of every quartet, each of four channels.
     unsafe fn requantize_quartets(sums: [Self::Sums; BLOCK], step: &OutputStep) -> Self::Pixels;
+    /// The greater codes of pixels 0 and 1, 2 and 3 … of two registers.
+    unsafe fn greater_of_pairs(low: Self::Pixels, high: Self::Pixels) -> Self::Pixels;
     /// The first halves of all quartets, then their second halves.
     unsafe fn halves(pixels: Self::Pixels) -> Self::Pixels;
 }

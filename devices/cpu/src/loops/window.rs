@@ -288,12 +288,13 @@ pub(crate) unsafe fn average_pool<V: Quartets>(
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut output: RowsMut<'_>) {
+pub(crate) unsafe fn max_pool<V: Quartets>(op: &MaxPool, input: Rows<'_>, mut output: RowsMut<'_>) {
     let (window, from, to) = (&op.window, input.layout, output.layout);
     if !clipped_fits(window, &input, &output) {
         return max_pool::reference(op, input, output);
     }
     let inner = inner_columns(window, &from, &to);
+    let pairs = (window.kernel[1], window.stride[1], window.dilation[1]) == (2, 2, 1);
     for y in output.first..output.first + output.count {
         let (row, rows) = met_rows(window, &from, y);
         let target = output.data.as_mut_ptr();
@@ -302,7 +303,13 @@ pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut outp
             let plane = row_plane(window, &input, (target, to), at, &inner, V::LANES);
             let steps = [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL];
             // SAFETY: rows and inner columns lie inside the image, which `clipped_fits` found stored.
-            unsafe { greatest::<V>(&plane, [rows, window.kernel[1]], steps) }
+            unsafe {
+                if pairs {
+                    greatest_of_pairs::<V>(&plane, rows, steps[0]);
+                } else {
+                    greatest::<V>(&plane, [rows, window.kernel[1]], steps);
+                }
+            }
         }
         for x in (0..inner.start).chain(inner.end..to.width) {
             for c in 0..to.channels {
@@ -315,6 +322,41 @@ pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut outp
                 output.set_code(y, x, c, greatest);
             }
         }
+    }
+}
+
+/// The greatest code under two columns of `rows` taps, at least one row `step` bytes apart, for the one row of
+/// a plane whose outputs lie two pixels apart.
+#[inline(always)]
+unsafe fn greatest_of_pairs<V: Quartets>(plane: &Plane, rows: usize, step: usize) {
+    let mut column = 0;
+    while column < plane.columns {
+        let count = V::LANES.min(plane.columns - column);
+        // SAFETY: the caller's contract: two stored pixels for each output, and no others are read.
+        unsafe {
+            let source = plane.source.add(2 * column * PIXEL);
+            let target = plane.target.add(column * PIXEL);
+            if count == V::LANES {
+                let mut greatest = [V::load(source), V::load(source.add(V::LANES * PIXEL))];
+                for row in 1..rows {
+                    let source = source.add(row * step);
+                    greatest[0] = V::greater(greatest[0], V::load(source));
+                    greatest[1] = V::greater(greatest[1], V::load(source.add(V::LANES * PIXEL)));
+                }
+                V::store(target, V::greater_of_pairs(greatest[0], greatest[1]));
+            } else {
+                let (near, far) = ((2 * count).min(V::LANES), (2 * count).saturating_sub(V::LANES));
+                let rest = near * PIXEL;
+                let mut greatest = [V::load_first(source, near), V::load_first(source.add(rest), far)];
+                for row in 1..rows {
+                    let source = source.add(row * step);
+                    greatest[0] = V::greater(greatest[0], V::load_first(source, near));
+                    greatest[1] = V::greater(greatest[1], V::load_first(source.add(rest), far));
+                }
+                V::store_first(target, V::greater_of_pairs(greatest[0], greatest[1]), count);
+            }
+        }
+        column += count;
     }
 }
 

@@ -53,6 +53,17 @@ impl Quartets for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn greater_of_pairs(low: __m512i, high: __m512i) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe {
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            let even = _mm512_permutex2var_epi32(low, even, high);
+            _mm512_max_epu8(even, _mm512_permutex2var_epi32(low, odd, high))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn halves(pixels: __m512i) -> __m512i {
         // SAFETY: register arithmetic of this tier.
         unsafe { _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), pixels) }
@@ -115,6 +126,18 @@ macro_rules! ymm_quartets {
         unsafe fn requantize_quartets(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
             // SAFETY: register arithmetic of this tier.
             unsafe { requantize(sums, step) }
+        }
+
+        #[inline(always)]
+        unsafe fn greater_of_pairs(low: __m256i, high: __m256i) -> __m256i {
+            // SAFETY: register arithmetic of this tier.
+            unsafe {
+                let (low, high) = (_mm256_castsi256_ps(low), _mm256_castsi256_ps(high));
+                let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(low, high));
+                let odd = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(low, high));
+                // Both hold pairs 0 1 | 4 5 in the lower half and 2 3 | 6 7 in the upper.
+                _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_max_epu8(even, odd))
+            }
         }
 
         #[inline(always)]

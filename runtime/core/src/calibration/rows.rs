@@ -1,15 +1,14 @@
 //! Labels and probabilities of output rows, some neighbouring pixels at a time.
 
-use super::{CERTAIN, Tables, ratio};
+use super::{CERTAIN, Tables};
+use crate::arithmetic::share;
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT};
 use crate::tensor::{BLOCK, Element, Layout, Rows};
 
 /// Pixels handled together by loops of constant length.
 const SPAN: usize = 32;
-/// Greatest difference below the centre of a table.
-const BELOW: u16 = INDEX_CENTRE as u16;
 /// Greatest difference above the centre of a table.
-const ABOVE: u16 = (INDEX_COUNT as i32 - 1 - INDEX_CENTRE) as u16;
+const ABOVE: i32 = INDEX_COUNT as i32 - 1 - INDEX_CENTRE;
 
 /// A table by index; shorter ones are refused, so that no entry needs a check.
 pub(super) type Table = [u16; INDEX_COUNT];
@@ -22,12 +21,14 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The logit indices of `channel` from column `start` on.
-    fn indices(&self, channel: usize, start: usize, indices: &mut [u16]) {
-        let mut values = [0; SPAN];
+    /// The logit indices of `channel` at `count` columns from `start` on; those beyond are of no meaning.
+    ///
+    /// They are i32 as processors without instructions for u16 compare and choose them best.
+    #[inline]
+    fn indices(&self, channel: usize, start: usize, count: usize, values: &mut [i32; SPAN]) {
         let bytes = &self.bytes[self.layout.offset_in_row(channel / BLOCK, start)..];
         let lane = channel % BLOCK;
-        let targets = values.iter_mut().take(indices.len());
+        let targets = values.iter_mut().take(count);
         match self.layout.element {
             Element::Code => {
                 for (value, pixel) in targets.zip(bytes.as_chunks::<BLOCK>().0) {
@@ -40,7 +41,7 @@ impl Row<'_> {
                 }
             }
         }
-        self.head.indices(&values, channel, indices);
+        self.head.indices(channel, values);
     }
 }
 
@@ -69,9 +70,10 @@ pub(super) fn apply(
 
 /// The label of a sigmoid is its logit's sign.
 fn sigmoid(row: &Row<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
-    row.indices(0, start, values);
-    for (label, index) in labels.iter_mut().zip(values.iter()) {
-        *label = u8::from(i32::from(*index) > INDEX_CENTRE);
+    let mut indices = [0; SPAN];
+    row.indices(0, start, labels.len(), &mut indices);
+    for ((label, value), index) in labels.iter_mut().zip(values).zip(indices) {
+        (*label, *value) = (u8::from(index > INDEX_CENTRE), index as u16);
     }
 }
 
@@ -84,23 +86,23 @@ pub(super) fn of_label(table: &Table, index: u16, label: u8) -> u16 {
 
 /// The class of the greatest index, the first on ties, and the two greatest indices.
 struct Leaders {
-    class: [u8; SPAN],
-    greatest: [u16; SPAN],
-    second: [u16; SPAN],
+    class: [i32; SPAN],
+    greatest: [i32; SPAN],
+    second: [i32; SPAN],
 }
 
 impl Leaders {
     fn new(row: &Row<'_>, start: usize, count: usize) -> Self {
         let mut leaders = Self { class: [0; SPAN], greatest: [0; SPAN], second: [0; SPAN] };
-        row.indices(0, start, &mut leaders.greatest[..count]);
+        row.indices(0, start, count, &mut leaders.greatest);
         let mut indices = [0; SPAN];
         for class in 1..row.head.channels {
-            row.indices(class, start, &mut indices[..count]);
+            row.indices(class, start, count, &mut indices);
             for (at, &index) in indices.iter().enumerate() {
                 let greatest = leaders.greatest[at];
                 leaders.second[at] = leaders.second[at].max(index.min(greatest));
                 leaders.greatest[at] = greatest.max(index);
-                leaders.class[at] = if index > greatest { class as u8 } else { leaders.class[at] };
+                leaders.class[at] = if index > greatest { class as i32 } else { leaders.class[at] };
             }
         }
         leaders
@@ -110,7 +112,9 @@ impl Leaders {
 /// Greatest logit and its share of the weights.
 fn softmax(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
     let leaders = Leaders::new(row, start, labels.len());
-    labels.copy_from_slice(&leaders.class[..labels.len()]);
+    for (label, &class) in labels.iter_mut().zip(&leaders.class) {
+        *label = class as u8;
+    }
     match (row.head.channels, tables.base.first_chunk::<INDEX_COUNT>()) {
         (2, Some(table)) if tables.per_class.is_empty() => pair(table, &leaders, values),
         _ => shares(row, tables, &leaders, start, values),
@@ -119,12 +123,18 @@ fn softmax(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], 
 
 /// Two classes under one table of weights, which the difference of their indices decides.
 fn pair(table: &Table, leaders: &Leaders, values: &mut [u16]) {
-    let own = table[usize::from(BELOW)];
-    for (at, value) in values.iter_mut().enumerate() {
-        let difference = (leaders.greatest[at] - leaders.second[at]).min(BELOW);
-        let other = table[usize::from(BELOW - difference)];
-        *value = ratio(own, u32::from(own) + u32::from(other));
+    let own = table[INDEX_CENTRE as usize];
+    for (value, (greatest, second)) in values.iter_mut().zip(leaders.greatest.iter().zip(leaders.second)) {
+        *value = table[entry(second - greatest)];
     }
+    for value in values {
+        *value = share(own, u32::from(own) + u32::from(*value));
+    }
+}
+
+/// The entry for a difference of indices.
+fn entry(difference: i32) -> usize {
+    (INDEX_CENTRE + difference.clamp(-INDEX_CENTRE, ABOVE)) as usize % INDEX_COUNT
 }
 
 /// Any number of classes: each weight by its class's table and its distance to the greatest other index, or
@@ -134,20 +144,18 @@ fn shares(row: &Row<'_>, tables: &Tables<'_>, leaders: &Leaders, start: usize, v
     let (mut own, mut totals) = ([0u16; SPAN], [0u32; SPAN]);
     let mut indices = [0; SPAN];
     for class in 0..row.head.channels {
-        row.indices(class, start, &mut indices[..values.len()]);
+        row.indices(class, start, values.len(), &mut indices);
         let table = if per_class { &tables.per_class[class * INDEX_COUNT..] } else { tables.base };
         let Some(table) = table.first_chunk::<INDEX_COUNT>() else { return };
         for at in 0..values.len() {
-            let is_label = class == usize::from(leaders.class[at]);
-            let above = if per_class && is_label { indices[at] - leaders.second[at] } else { 0 };
-            let below = leaders.greatest[at] - indices[at];
-            let entry = BELOW + above.min(ABOVE) - below.min(BELOW);
-            let weight = table[usize::from(entry) % INDEX_COUNT];
+            let is_label = class as i32 == leaders.class[at];
+            let rival = if per_class && is_label { leaders.second[at] } else { leaders.greatest[at] };
+            let weight = table[entry(indices[at] - rival)];
             totals[at] += u32::from(weight);
             own[at] = if is_label { weight } else { own[at] };
         }
     }
     for (value, (own, total)) in values.iter_mut().zip(own.into_iter().zip(totals)) {
-        *value = ratio(own, total);
+        *value = share(own, total);
     }
 }

@@ -138,16 +138,17 @@ impl<'p> Head<'p> {
         }
     }
 
-    /// [`Head::index`] of several values of one channel, as many as both slices hold.
-    pub fn indices(&self, values: &[i32], channel: usize, indices: &mut [u16]) {
-        let targets = indices.iter_mut().zip(values);
+    /// Replaces values of one channel by their [`Head::index`].
+    #[inline]
+    pub fn indices(&self, channel: usize, values: &mut [i32]) {
         match self.codes {
             HeadCodes::Accumulators(multipliers) => {
                 let (multiplier, range) = (multipliers[channel], self.index_range());
-                targets.for_each(|(index, &value)| *index = requantize(value, multiplier, range) as u16);
+                values.iter_mut().for_each(|value| *value = requantize(*value, multiplier, range));
             }
             HeadCodes::Table(table) => {
-                targets.for_each(|(index, &value)| *index = table[(value & 255) as usize]);
+                let Some(table) = table.first_chunk::<256>() else { return };
+                values.iter_mut().for_each(|value| *value = i32::from(table[(*value & 255) as usize]));
             }
         }
     }
