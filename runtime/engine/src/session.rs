@@ -38,6 +38,9 @@ pub struct SessionOptions {
     pub keep_output: bool,
     /// Whether the schedule leaves little to do after the last row, for [`Session::push_rows`].
     pub streaming: bool,
+    /// The number of a schedule in [`planner::survey`](crate::planner::survey) instead of the best one: for
+    /// tests and measurements.
+    pub schedule: Option<usize>,
 }
 
 /// What the calibration of a finding is worth.

@@ -8,18 +8,26 @@ use candor_core::schedule::Entry;
 use candor_core::tensor::Layout;
 
 /// Nanoseconds to begin a run of rows.
-const BEGIN: f64 = 700.0;
-/// Products per nanosecond.
-const PRODUCTS: f64 = 400.0;
+const BEGIN: f64 = 1500.0;
+
+/// Products per nanosecond where nothing is known of the kernels.
+const RATE: f64 = 100.0;
 /// Bytes per nanosecond of simple operators, whose data lie in the second-level cache.
 const BYTES: f64 = 12.0;
 /// Bytes per nanosecond from beyond the second-level cache.
-const FAR: f64 = 12.0;
+const FAR: f64 = 20.0;
 /// Bytes that are taken to stay in the second-level cache.
 const NEAR_BYTES: usize = 512 << 10;
 
 /// Modelled nanoseconds of all entries, and of those after the last load.
-pub(super) fn cost(plan: &Plan<'_>, units: &Units<'_>, planned: &Planned) -> Result<(f64, f64), PlanError> {
+/// `rate` is in products per nanosecond.
+pub(super) fn cost(
+    plan: &Plan<'_>,
+    units: &Units<'_>,
+    planned: &Planned,
+    rate: f64,
+) -> Result<(f64, f64), PlanError> {
+    let rate = if rate > 0.0 { rate } else { RATE };
     let far = |tensor: usize| planned.places[tensor].bytes().len() > NEAR_BYTES;
     let (mut total, mut tail) = (0.0, 0.0);
     for entry in &planned.entries {
@@ -38,7 +46,7 @@ pub(super) fn cost(plan: &Plan<'_>, units: &Units<'_>, planned: &Planned) -> Res
                 let weights = weights(&step.op);
                 // Weights come back from afar whenever much else was run in between.
                 bytes += if weights > NEAR_BYTES / 16 { weights } else { 0 };
-                BEGIN + compute(&step.op, &from, &to, rows) + bytes as f64 / FAR
+                BEGIN + compute(&step.op, &from, &to, rows, rate).max(bytes as f64 / FAR)
             }
             Entry::Move { tensor, count, .. } => {
                 let row = planned.places[usize::from(tensor)].layout.row_bytes();
@@ -67,15 +75,15 @@ fn weights(op: &Op<'_>) -> usize {
 }
 
 /// Nanoseconds to compute `rows` output rows.
-fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize) -> f64 {
+fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize, rate: f64) -> f64 {
     let outputs = (rows * to.width * to.channels) as f64;
     match op {
         Op::Convolution(op) => {
-            outputs * (op.window.kernel[0] * op.window.kernel[1] * from.channels) as f64 / PRODUCTS
+            outputs * (op.window.kernel[0] * op.window.kernel[1] * from.channels) as f64 / rate
         }
         Op::TransposedConvolution(op) => {
             let taps = (op.kernel[0] * op.kernel[1]).div_ceil(op.stride[0] * op.stride[1]);
-            outputs * (taps * from.channels) as f64 / PRODUCTS
+            outputs * (taps * from.channels) as f64 / rate
         }
         Op::Depthwise(op) => outputs * (op.window.kernel[0] * op.window.kernel[1]) as f64 / 2.0 / BYTES,
         _ => outputs / BYTES,
