@@ -22,7 +22,7 @@ pub struct InspectArguments {
     #[arg(long)]
     json: bool,
     /// List the steps and the schedules they can run in; with =FILE.svg draw the arena over time
-    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     plan: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
@@ -37,7 +37,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<ExitCode, Failure> {
     let session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
     document["arena_bytes"] = json!(session.planned().arena_bytes());
     document["schedules"] = schedules(&session).map_err(named)?;
-    if let Some(target) = arguments.plan.as_ref().filter(|target| !target.as_os_str().is_empty()) {
+    if let Some(target) = arguments.plan.as_ref().filter(|target| target.as_os_str() != "-") {
         let picture = draw(&session).map_err(named)?;
         std::fs::write(target, picture)
             .map_err(|error| Failure::invalid(format!("{}: {error}", target.display())))?;
