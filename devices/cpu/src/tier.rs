@@ -33,6 +33,13 @@ macro_rules! has {
     }};
 }
 
+/// Whether the CPU permutes bytes across a register (VBMI): a faster way to look up codes, not a tier of its
+/// own.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_byte_permutations() -> bool {
+    has!(is_x86_feature_detected, "avx512vbmi")
+}
+
 impl Tier {
     /// Every tier, slowest first of each architecture, whether this machine has it or not.
     pub const ALL: [Self; 7] =
