@@ -8,7 +8,7 @@ mod order;
 mod rows;
 mod units;
 
-pub use choose::{Goal, plan};
+pub use choose::{Goal, plan, survey};
 
 use candor_core::plan::ALIGNMENT;
 use candor_core::schedule::{Entry, Place, Schedule};
@@ -25,6 +25,8 @@ pub struct Planned {
     arena_bytes: usize,
     scratch: usize,
     peak: (Option<usize>, usize),
+    /// Pixels that a unit computes at a time, and the input rows this may stand for.
+    pub chunk: [usize; 2],
     /// Modelled cost of a frame in nanoseconds; only for comparing schedules of one plan.
     pub cost: f64,
     /// Modelled cost of what follows the last input row.
@@ -79,7 +81,7 @@ impl Planned {
     }
 
     /// Drops what only drawing needs, for sessions.
-    fn slim(&mut self) {
+    pub(crate) fn slim(&mut self) {
         (self.stretches, self.lifetimes) = (Vec::new(), Vec::new());
         self.entries.shrink_to_fit();
     }

@@ -38,6 +38,9 @@ pub struct SessionOptions {
     pub keep_output: bool,
     /// Whether the schedule leaves little to do after the last row, for [`Session::push_rows`].
     pub streaming: bool,
+    /// The number of a schedule in [`planner::survey`](crate::planner::survey) instead of the best one: for
+    /// tests and measurements.
+    pub schedule: Option<usize>,
 }
 
 /// What the calibration of a finding is worth.
@@ -205,6 +208,12 @@ impl<'p> Session<'p> {
     /// The package.
     pub const fn package(&self) -> &View<'p> {
         &self.view
+    }
+
+    /// Runs `rounds` of the tier's products in registers alone on one thread and returns their number; over
+    /// the time taken that is the roof of one core. Zero for the reference.
+    pub fn roof_products(&self, rounds: usize) -> u64 {
+        self.kernels.roof_products(rounds)
     }
 
     /// The kernels' tier.

@@ -9,7 +9,7 @@ use candor_core::plan::{Plan, PlanError};
 use candor_core::schedule::{Entry, Place};
 
 /// What a schedule is wanted for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Goal {
     /// Most bytes of arena and schedule.
     pub bytes: Option<usize>,
@@ -17,10 +17,26 @@ pub struct Goal {
     pub streaming: bool,
     /// Whether the output must be whole at the end.
     pub keep_output: bool,
+    /// The number of a schedule in the [`survey`], whatever the rest asks for.
+    pub number: Option<usize>,
+    /// Products per nanosecond of the kernels, for the model of cost.
+    pub rate: f64,
 }
 
-/// Pixels computed at a time by one unit, from whole tensors to a row.
-const PIXELS: [usize; 6] = [usize::MAX, 4096, 2048, 512, 128, 1];
+/// Pixels that one unit computes at a time, and the rows of the model's input that this may stand for, from
+/// whole tensors to single rows.
+const CHUNKS: [[usize; 2]; 10] = [
+    [usize::MAX, usize::MAX],
+    [8192, usize::MAX],
+    [4096, usize::MAX],
+    [2048, 128],
+    [2048, 64],
+    [2048, 32],
+    [2048, 16],
+    [1024, 16],
+    [1024, 8],
+    [1, 1],
+];
 /// Among schedules within this factor of the fastest the smallest is taken.
 const CLOSE: f64 = 1.04;
 /// A streaming schedule may cost this factor more than the fastest.
@@ -31,7 +47,10 @@ const STREAMING: f64 = 1.3;
 /// # Errors
 /// [`PlanError`]; never after the plan was parsed.
 pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
-    let mut candidates = candidates(plan, goal.keep_output)?;
+    let mut candidates = survey(plan, goal)?;
+    if let Some(number) = goal.number {
+        candidates = vec![candidates.swap_remove(number.min(candidates.len() - 1))];
+    }
     let bytes = |planned: &Planned| planned.arena_bytes + planned.schedule_bytes();
     let fits = |planned: &Planned| goal.bytes.is_none_or(|limit| bytes(planned) <= limit);
     if !candidates.iter().any(fits) {
@@ -51,26 +70,35 @@ pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
         near.min_by_key(|planned| bytes(planned))
     };
     let index = best.and_then(|best| candidates.iter().position(|planned| std::ptr::eq(planned, best)));
-    let mut chosen = candidates.swap_remove(index.unwrap_or(0));
-    chosen.find_peak();
-    chosen.slim();
-    Ok(chosen)
+    Ok(candidates.swap_remove(index.unwrap_or(0)))
 }
 
-/// Every schedule that is tried, whole tensors first.
-fn candidates(plan: &Plan<'_>, keep_output: bool) -> Result<Vec<Planned>, PlanError> {
+/// Every schedule that is tried, whole tensors first; of `goal` only the output and the rate matter.
+///
+/// # Errors
+/// [`PlanError`]; never after the plan was parsed.
+pub fn survey(plan: &Plan<'_>, goal: Goal) -> Result<Vec<Planned>, PlanError> {
     let representable = |index| plan.tensor(index).map(|tensor| tensor.layout.stored_rows() <= 1 << 15);
     let units = match Units::new(plan)? {
         Some(units) if (0..plan.tensors()).all(|index| representable(index) == Ok(true)) => units,
         _ => return Ok(vec![as_stated(plan)?]),
     };
     let mut list = Vec::new();
-    for pixels in PIXELS {
+    let full = plan.tensor(0)?.layout.height;
+    for [pixels, reach] in CHUNKS {
         let width = |unit: &Unit| plan.tensor(unit.tensor).map_or(1, |tensor| tensor.layout.width);
         let global = |unit: &Unit| unit.steps.clone().any(|step| units.steps[step].op.is_global());
-        let chunk = |unit: &Unit| if global(unit) { unit.height } else { (pixels / width(unit)).max(1) };
+        let chunk = |unit: &Unit| {
+            if global(unit) {
+                unit.height
+            } else {
+                (pixels / width(unit)).min(reach.saturating_mul(unit.height) / full).max(1)
+            }
+        };
         let Some(stretches) = order(plan, &units, chunk)? else { break };
-        if let Some(planned) = build(plan, &units, &stretches, keep_output)? {
+        if let Some(mut planned) = build(plan, &units, &stretches, goal)? {
+            planned.chunk = [pixels, reach];
+            planned.find_peak();
             list.push(planned);
         }
     }
@@ -81,11 +109,11 @@ fn build(
     plan: &Plan<'_>,
     units: &Units<'_>,
     stretches: &[Stretch],
-    keep_output: bool,
+    goal: Goal,
 ) -> Result<Option<Planned>, PlanError> {
-    let stores = Stores::new(plan, units, stretches, keep_output)?;
+    let stores = Stores::new(plan, units, stretches, goal.keep_output)?;
     let Some(mut planned) = Emitter::new(plan, units, stores).run(stretches)? else { return Ok(None) };
-    (planned.cost, planned.tail) = cost::cost(plan, units, &planned)?;
+    (planned.cost, planned.tail) = cost::cost(plan, units, &planned, goal.rate)?;
     Ok(Some(planned))
 }
 

@@ -1,7 +1,7 @@
 //! Turns ordered stretches into the entries that core carries out, and places every tensor.
 
 use super::order::Stretch;
-use super::rows::{Store, Stores};
+use super::rows::Stores;
 use super::units::{Unit, Units};
 use super::{Lifetime, Planned, pack};
 use candor_core::plan::{Plan, PlanError};
@@ -55,7 +55,7 @@ impl<'a, 'p> Emitter<'a, 'p> {
                 });
             }
         }
-        let (mut first, end) = (stretch.first, stretch.first + stretch.count);
+        let Range { start: mut first, end } = stretch.rows(unit);
         while first < end {
             let Some(count) = (1..=end - first).rev().find(|&count| self.fits(unit, first..first + count))
             else {
@@ -63,9 +63,13 @@ impl<'a, 'p> Emitter<'a, 'p> {
             };
             self.piece(unit, first, count);
             if unit.tensor == root {
-                self.finish_rows(root, first, count);
+                let stored = self.stores.list[root].layout.halo.top + first;
+                self.mirror(root, stored..stored + count);
             }
             first += count;
+        }
+        if stretch.first + stretch.count > unit.height {
+            self.halo_below(root);
         }
         let store = &mut self.stores.list[root];
         store.written = store.written.max(store.stored(stretch.first, stretch.count).end);
@@ -130,23 +134,19 @@ impl<'a, 'p> Emitter<'a, 'p> {
         }
     }
 
-    /// The halo below the last row, and the repeated slots of a ring.
-    fn finish_rows(&mut self, root: usize, first: usize, count: usize) {
-        let store = self.stores.list[root].clone();
-        let top = store.layout.halo.top;
-        self.mirror(root, &store, top + first..top + first + count);
-        if first + count < store.layout.height {
-            return;
-        }
-        let tensor = root as u16;
-        for row in top + store.layout.height..store.layout.stored_rows() {
-            self.entries.push(Entry::Halo { tensor, slot: store.slot(row) as u16, count: 1 });
-            self.mirror(root, &store, row..row + 1);
+    /// The halo below the last row.
+    fn halo_below(&mut self, root: usize) {
+        let layout = self.stores.list[root].layout;
+        for row in layout.halo.top + layout.height..layout.stored_rows() {
+            let slot = self.stores.list[root].slot(row) as u16;
+            self.entries.push(Entry::Halo { tensor: root as u16, slot, count: 1 });
+            self.mirror(root, row..row + 1);
         }
     }
 
     /// Repeats those of the stored rows whose slots a window may read past the ring's end.
-    fn mirror(&mut self, root: usize, store: &Store, rows: Range<usize>) {
+    fn mirror(&mut self, root: usize, rows: Range<usize>) {
+        let store = &self.stores.list[root];
         let slot = store.slot(rows.start);
         if !store.ring || rows.start < store.capacity || slot >= store.mirrored {
             return;

@@ -2,6 +2,7 @@
 
 use super::units::{Unit, Units};
 use candor_core::plan::{Plan, PlanError};
+use std::ops::Range;
 
 /// Rows of one unit computed at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +15,22 @@ pub(super) struct Stretch {
     pub count: usize,
 }
 
+impl Stretch {
+    /// The image rows among them.
+    pub fn rows(&self, unit: &Unit) -> Range<usize> {
+        self.first..(self.first + self.count).min(unit.height)
+    }
+}
+
 /// Most stretches of an order; finer orders are not tried.
 const STRETCHES_LIMIT: usize = 1 << 15;
 
-/// Orders rows so that the unit farthest downstream runs as soon as it has `chunk(unit)` rows to compute or
-/// all that are left; `None` when that would take too many stretches.
+/// Orders rows so that the unit farthest downstream runs as soon as it has about `chunk(unit)` rows to
+/// compute, or all that are left; `None` when that would take too many stretches. The halo below a tensor
+/// counts as one more row of it.
+///
+/// Half a chunk is enough to run: a window needs rows beyond those it yields, and waiting for a full chunk at
+/// every step would hold back each of them by one.
 pub(super) fn order(
     plan: &Plan<'_>,
     units: &Units<'_>,
@@ -36,10 +48,23 @@ pub(super) fn order(
         at -= 1;
         let (unit, done) = (&units.list[at], progress.done[at]);
         let ready = progress.ready(plan, units, at)?;
-        if ready == done || (ready - done < chunks[at] && ready < unit.height) {
-            continue;
-        }
-        let rows = (ready - done).min(chunks[at]);
+        let whole = chunks[at] == unit.height;
+        let least = if ready == unit.height {
+            1
+        } else if whole {
+            unit.height
+        } else {
+            chunks[at].div_ceil(2)
+        };
+        let rows = match ready - done.min(ready) {
+            0 if done == unit.height && unit.halo_below => 1,
+            waiting if waiting < least => continue,
+            // A tensor computed at once gets its halo at once.
+            waiting if waiting == unit.height && chunks[at] == unit.height => {
+                unit.height + usize::from(unit.halo_below)
+            }
+            waiting => waiting.min(chunks[at]),
+        };
         stretches.push(Stretch { unit: at, first: done, count: rows });
         progress.done[at] += rows;
         at = units.list.len();
@@ -74,8 +99,8 @@ impl Progress {
             for &(step, which, tensor) in &unit.reads {
                 let layout = plan.tensor(tensor)?.layout;
                 let done = self.done[self.unit_of[tensor]];
-                let stored =
-                    if done == layout.height { layout.stored_rows() } else { layout.halo.top + done };
+                let whole = if done > layout.height { layout.stored_rows() } else { layout.halo.top + done };
+                let stored = if layout.halo.bottom == 0 { layout.halo.top + done } else { whole };
                 let needed = units.steps[step].op.input_rows(which, &layout, row..row + 1);
                 if !needed.is_empty() && needed.end > stored {
                     return Ok(row);

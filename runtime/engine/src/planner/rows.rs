@@ -7,6 +7,9 @@ use candor_core::plan::{Plan, PlanError};
 use candor_core::tensor::Layout;
 use std::ops::Range;
 
+/// Most moves of each row of a shifted window; others become rings.
+const MOVES: usize = 3;
+
 /// The rows that one root tensor holds over time. Stored rows count from the top of the halo.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -53,14 +56,13 @@ impl Store {
         self.reads.get(next).map_or(fallback, |&(_, row)| row.min(fallback))
     }
 
-    /// Stored rows that image rows `first..first + count` become, with the halo above the first and below
-    /// the last.
+    /// Stored rows that rows `first..first + count` become: the first with the halo above it, the row after
+    /// the last is the halo below.
     pub const fn stored(&self, first: usize, count: usize) -> Range<usize> {
         let top = self.layout.halo.top;
-        let start = if first == 0 { 0 } else { top + first };
-        let end =
-            if first + count == self.layout.height { self.layout.stored_rows() } else { top + first + count };
-        start..end
+        let end = first + count;
+        let stored = if end > self.layout.height { self.layout.stored_rows() } else { top + end };
+        (if first == 0 { 0 } else { top + first })..stored
     }
 }
 
@@ -115,16 +117,20 @@ impl Stores {
     fn collect_reads(&mut self, units: &Units<'_>, stretches: &[Stretch]) {
         for (at, stretch) in stretches.iter().enumerate() {
             let unit = &units.list[stretch.unit];
+            let rows = stretch.rows(unit);
+            if rows.is_empty() {
+                continue;
+            }
             for step in units.running(unit) {
                 for &(_, which, tensor) in unit.reads.iter().filter(|read| read.0 == step) {
                     let store = &mut self.list[tensor];
                     let op = &units.steps[step].op;
-                    let rows = stretch.first..stretch.first + stretch.count;
+
                     let read = op.input_rows(which, &store.layout, rows.clone());
                     if !read.is_empty() {
                         store.reads.push((at, read.start));
                         let single = |row| op.input_rows(which, &store.layout, row..row + 1).len();
-                        let window = rows.map(single).max().unwrap_or(1);
+                        let window = rows.clone().map(single).max().unwrap_or(1);
                         store.window = store.window.max(window);
                     }
                     store.life = store.life.map_or(Some((at, at)), |(first, _)| Some((first, at)));
@@ -171,7 +177,7 @@ impl Stores {
         for (store, moved) in self.list.iter_mut().zip(moved) {
             (store.base, store.written) = (0, 0);
             let stored = store.layout.stored_rows();
-            if moved > stored / 2 {
+            if moved > MOVES * stored {
                 store.ring = true;
                 store.mirrored = store.window - 1;
             }

@@ -11,6 +11,8 @@ pub(super) struct Unit {
     pub tensor: usize,
     /// Its rows.
     pub height: usize,
+    /// Whether rows of halo follow the last.
+    pub halo_below: bool,
     /// Steps; empty for a model input.
     pub steps: std::ops::Range<usize>,
     /// Tensors read: (step, which of its inputs, tensor).
@@ -38,8 +40,9 @@ impl<'p> Units<'p> {
         let mut list = Vec::new();
         let mut written = vec![false; plan.tensors()];
         for tensor in 0..plan.inputs() {
-            let height = plan.tensor(tensor)?.layout.height;
-            list.push(Unit { tensor, height, steps: 0..0, reads: Vec::new() });
+            let layout = plan.tensor(tensor)?.layout;
+            let (height, halo_below) = (layout.height, layout.halo.bottom > 0);
+            list.push(Unit { tensor, height, halo_below, steps: 0..0, reads: Vec::new() });
             written[tensor] = true;
         }
         let mut first = 0;
@@ -59,8 +62,9 @@ impl<'p> Units<'p> {
                 return Ok(None);
             }
             written[tensor] = true;
-            let height = plan.tensor(tensor)?.layout.height;
-            list.push(Unit { tensor, height, steps: range.clone(), reads });
+            let layout = plan.tensor(tensor)?.layout;
+            let (height, halo_below) = (layout.height, layout.halo.bottom > 0);
+            list.push(Unit { tensor, height, halo_below, steps: range.clone(), reads });
             first = range.end;
         }
         if !written[plan.output()] {
@@ -92,6 +96,10 @@ impl<'p> Units<'p> {
             if whole && fits && free && single && !overwritten && from.zero_point == to.zero_point {
                 self.parts[part] = Some((index, step.output));
             }
+        }
+        // The halo of a part is that of the whole.
+        for unit in &mut self.list {
+            unit.halo_below &= self.parts[unit.tensor].is_none();
         }
         Ok(())
     }

@@ -29,12 +29,10 @@ impl Session<'_> {
             return Ok(());
         }
         let other = self.other_bytes(extent);
-        let goal = Goal {
-            bytes: self.options.memory.map(|budget| budget.saturating_sub(other)),
-            streaming: self.options.streaming,
-            keep_output: self.options.keep_output,
-        };
-        let planned = planner::plan(&self.plan, goal)?;
+        let goal =
+            Goal { bytes: self.options.memory.map(|budget| budget.saturating_sub(other)), ..self.goal() };
+        let mut planned = planner::plan(&self.plan, goal)?;
+        planned.slim();
         let needed = planned.arena_bytes() + planned.schedule_bytes() + other;
         if let Some(budget) = self.options.memory
             && needed > budget
@@ -55,6 +53,17 @@ impl Session<'_> {
         self.arena = AlignedBuffer::zeroed(planned.arena_bytes());
         self.planned = planned;
         Ok(())
+    }
+
+    /// What the session's schedule is for, without the budget.
+    pub fn goal(&self) -> Goal {
+        Goal {
+            bytes: None,
+            streaming: self.options.streaming,
+            keep_output: self.options.keep_output,
+            number: self.options.schedule,
+            rate: self.tier().products_per_nanosecond(),
+        }
     }
 
     /// Whether the model's pixels are the frame's own, so that results need not be placed.
