@@ -152,5 +152,20 @@ pub fn nearest(at: usize, extent: usize, model: usize) -> usize {
     ((2 * at + 1) * model / (2 * extent)).min(model - 1)
 }
 
+/// [`nearest`] of `at`, `at + 1` …, without a division for each.
+pub fn nearest_from(at: usize, extent: usize, model: usize) -> impl Iterator<Item = usize> {
+    let (divisor, step) = (2 * extent, 2 * model);
+    let start = (2 * at + 1) * model;
+    let (mut position, mut rest) = (start / divisor, start % divisor);
+    let (whole, part) = (step / divisor, step % divisor);
+    core::iter::repeat_with(move || {
+        let current = position.min(model - 1);
+        rest += part;
+        position += whole + usize::from(rest >= divisor);
+        rest -= if rest >= divisor { divisor } else { 0 };
+        current
+    })
+}
+
 #[cfg(test)]
 mod tests;

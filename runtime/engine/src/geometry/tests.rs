@@ -68,6 +68,13 @@ fn the_way_back_takes_the_pixel_that_covers_the_centre() {
         assert_eq!(nearest(at, extent, model), centre.floor() as usize, "{at} of {extent} in {model}");
     }
     assert!((0..100).all(|at| nearest(at, 100, 100) == at));
+    for (extent, model) in [(1, 1), (1, 9), (9, 1), (512, 512), (1024, 512), (700, 333), (100, 257)] {
+        for first in [0, extent / 3, extent - 1] {
+            for (at, found) in (first..extent).zip(nearest_from(first, extent, model)) {
+                assert_eq!(found, nearest(at, extent, model), "{at} of {extent} in {model}");
+            }
+        }
+    }
 }
 
 #[test]

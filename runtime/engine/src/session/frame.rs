@@ -183,13 +183,9 @@ impl Session<'_> {
         let seen = if resized { self.extent } else { [input.layout.height, input.layout.width] };
         for y in spans[0].from..spans[0].to {
             let row = geometry::nearest(y - spans[0].origin, seen[0], model[0]) * model[1];
-            for x in spans[1].from..spans[1].to {
-                let seen_at = x - spans[1].origin;
-                // Tiles and frames of the model's own extent need no division for every pixel.
-                let column =
-                    if seen[1] == model[1] { seen_at } else { geometry::nearest(seen_at, seen[1], model[1]) };
-                let source = row + column;
-                visit(y * self.extent[1] + x, source);
+            let columns = geometry::nearest_from(spans[1].from - spans[1].origin, seen[1], model[1]);
+            for (x, column) in (spans[1].from..spans[1].to).zip(columns) {
+                visit(y * self.extent[1] + x, row + column);
             }
         }
     }
