@@ -98,7 +98,15 @@ pub fn run(
         let output = plan.tensor(step.output)?;
         let rows = 0..output.layout.height;
         let inputs = [view(step.inputs[0])?, view(step.inputs[1])?];
-        run_rows(&step.op, kernels, arena, inputs, (output.layout, image_range(&output)), rows, plan.scratch())?;
+        run_rows(
+            &step.op,
+            kernels,
+            arena,
+            inputs,
+            (output.layout, image_range(&output)),
+            rows,
+            plan.scratch(),
+        )?;
         let data = &mut arena[output.range()];
         fill_halo(output.layout, data, output.zero_point);
         let unfinished = index + 1 < plan.steps() && plan.step(index + 1)?.output == step.output;

@@ -159,7 +159,11 @@ pub(crate) fn phase_pass<'p>(
 }
 
 /// Whether every tap of every phase is stored and the filter holds every phase.
-pub(crate) fn transposed_fits(op: &TransposedConvolution<'_>, input: &Rows<'_>, output: &RowsMut<'_>) -> bool {
+pub(crate) fn transposed_fits(
+    op: &TransposedConvolution<'_>,
+    input: &Rows<'_>,
+    output: &RowsMut<'_>,
+) -> bool {
     let (from, to, filter) = (&input.layout, &output.layout, &op.filter);
     let small = |extents: [usize; 2], limit| extents.iter().all(|extent| (1..=limit).contains(extent));
     if !bounds::writable(output)

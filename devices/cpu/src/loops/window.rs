@@ -180,7 +180,10 @@ fn clipped_fits(window: &ClippedWindow, input: &Rows<'_>, output: &RowsMut<'_>) 
         && output.layout.element == Element::Code
         && input.layout.blocks() == output.layout.blocks()
         && input.layout.channels == output.layout.channels
-        && bounds::readable(input, window.input_rows(&input.layout, output.first..output.first + output.count))
+        && bounds::readable(
+            input,
+            window.input_rows(&input.layout, output.first..output.first + output.count),
+        )
 }
 
 /// The plane of one output row restricted to `columns`, starting at the window's first met tap.

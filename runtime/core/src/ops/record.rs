@@ -120,7 +120,11 @@ impl<'p> Record<'p> {
     pub fn range(&self, index: usize) -> Result<arithmetic::Range, Fault> {
         let low = self.bounded(index, 0, 255)?;
         let high = self.bounded(index + 1, low, 255)?;
-        Ok(arithmetic::Range { zero_point: i32::from(self.tensors.zero_points[2]), low: low as i32, high: high as i32 })
+        Ok(arithmetic::Range {
+            zero_point: i32::from(self.tensors.zero_points[2]),
+            low: low as i32,
+            high: high as i32,
+        })
     }
 
     /// `count` constants of type `T` at the byte offset stored in word `index`.

@@ -45,7 +45,8 @@ impl<'p> Remap<'p> {
 impl Remap<'_> {
     /// Stored input rows that output rows `output` read; empty when all lie outside.
     pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
-        let rows = || self.rows[output.clone()].iter().filter(|&&row| row != OUTSIDE).map(|&row| usize::from(row));
+        let rows =
+            || self.rows[output.clone()].iter().filter(|&&row| row != OUTSIDE).map(|&row| usize::from(row));
         let (first, last) = (rows().min(), rows().max());
         first.zip(last).map_or(0..0, |(first, last)| input.halo.top + first..input.halo.top + last + 1)
     }

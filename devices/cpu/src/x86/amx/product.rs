@@ -157,21 +157,25 @@ fn prefetch_to_write(target: *const u8) {
     unsafe { asm!("prefetchw [{}]", in(reg) target, options(nostack, preserves_flags, readonly)) }
 }
 
-/// Job `index`: groups of the first strip, then of the next; `None` after the last. Groups without rows in
-/// the strip are left out.
-fn job(pass: &Dense<'_>, stage: &Stage, index: &mut usize) -> Option<Job> {
-    loop {
-        let first = *index / stage.groups * stage.strip;
-        if first >= stage.band_rows {
-            return None;
-        }
-        let group = stage.group(pass, *index % stage.groups);
-        *index += 1;
-        let rows = stage.strip.min(group.segments()[0].rows.saturating_sub(first));
-        if rows > 0 {
-            let segments = group.segments();
-            let full = segments.len() == 1 && segments[0].count == MAX_LANES;
-            return Some(Job { group, rows: [first, rows], whole: full && pass.plane.target_stride == 1 });
+impl Job {
+    /// Becomes job `index`: groups of the first strip, then of the next; false after the last. Groups without
+    /// rows in the strip are left out.
+    fn enter(&mut self, pass: &Dense<'_>, stage: &Stage, index: &mut [usize; 2]) -> bool {
+        loop {
+            let [strip, at] = *index;
+            if strip >= stage.band_rows {
+                return false;
+            }
+            *index = if at + 1 < stage.groups { [strip, at + 1] } else { [strip + stage.strip, 0] };
+            stage.group(pass, at, &mut self.group);
+            let segments = self.group.segments();
+            let rows = stage.strip.min(segments[0].rows.saturating_sub(strip));
+            if rows > 0 {
+                let full = segments.len() == 1 && segments[0].count == MAX_LANES;
+                self.whole = full && pass.plane.target_stride == 1;
+                self.rows = [strip, rows];
+                return true;
+            }
         }
     }
 }
@@ -185,26 +189,27 @@ impl<'a> Section<'a> {
     unsafe fn run(&mut self, codes: *mut u8) {
         let (pass, stage) = (self.pass, self.stage);
         let place = |turn: usize| codes.wrapping_add(turn % 2 * (CAPACITY / 2) * ROW);
-        let mut index = 0;
+        let mut index = [0, 0];
         // The job under way, the one before, whose last sums are pending, and the next.
-        let mut jobs: [Option<Job>; 3] = [None; 3];
+        let mut jobs = [Job { group: Group::default(), rows: [0, 0], whole: false }; 3];
         let jobs = jobs.as_mut_ptr();
         // SAFETY: the caller's contract; a job is overwritten two jobs later, when none of its sums pend.
         unsafe {
-            *jobs = job(pass, stage, &mut index);
-            let Some(first) = &*jobs else { return };
-            let mut filler = Filler::new(stage, pass, &first.group, first.rows, place(0));
-            filler.advance(usize::MAX);
+            let mut more = (*jobs).enter(pass, stage, &mut index);
+            if more {
+                Filler::new(stage, pass, &(*jobs).group, (*jobs).rows, place(0)).advance(usize::MAX);
+            }
             let mut turn = 0;
-            while let Some(current) = &*jobs.add(turn % 3) {
+            while more {
                 let next = jobs.add((turn + 1) % 3);
-                *next = job(pass, stage, &mut index);
-                let place_of = |job: &'a Job| Filler::new(stage, pass, &job.group, job.rows, place(turn + 1));
-                let mut filler = (*next).as_ref().map(place_of);
-                self.strip(current, place(turn), &mut filler);
-                if let Some(filler) = &mut filler {
-                    filler.advance(usize::MAX);
-                }
+                more = (*next).enter(pass, stage, &mut index);
+                let mut filler = if more {
+                    Filler::new(stage, pass, &(*next).group, (*next).rows, place(turn + 1))
+                } else {
+                    Filler::nothing(stage, pass, &(*next).group)
+                };
+                self.strip(&*jobs.add(turn % 3), place(turn), &mut filler);
+                filler.advance(usize::MAX);
                 turn += 1;
             }
             self.drain(TILES);
@@ -216,11 +221,11 @@ impl<'a> Section<'a> {
     /// # Safety
     /// As [`Section::run`]; the job's codes are staged.
     #[inline(always)]
-    unsafe fn strip(&mut self, job: &'a Job, codes: *const u8, filler: &mut Option<Filler<'_>>) {
+    unsafe fn strip(&mut self, job: &'a Job, codes: *const u8, filler: &mut Filler<'_>) {
         let (pass, stage, order) = (self.pass, self.stage, &self.pass.order);
         let (outputs, [first, rows]) = (pass.multipliers.len(), job.rows);
         let pairs = self.channels.len().div_ceil(2 * GROUP);
-        let copies = filler.as_ref().map_or(0, Filler::remaining).div_ceil(pairs * rows.div_ceil(2) * order.chunks);
+        let copies = filler.remaining().div_ceil(pairs * rows.div_ceil(2) * order.chunks);
         let mut turn = 0;
         let mut o = self.channels.start;
         while o < self.channels.end {
@@ -231,12 +236,17 @@ impl<'a> Section<'a> {
             // sums of a step fit their half of the workspace.
             unsafe {
                 self.load_shape(square, groups);
-                let weights = [o, second].map(|o| pass.weights.as_ptr().wrapping_add(order.word(outputs, o, 0)));
+                let weights =
+                    [o, second].map(|o| pass.weights.as_ptr().wrapping_add(order.word(outputs, o, 0)));
                 let bias = [o, second].map(|o| self.bias.wrapping_add((o - self.channels.start) * MAX_LANES));
                 for row in (0..rows).step_by(if square { 2 } else { ROWS_STEP }) {
                     let codes = codes.wrapping_add(row * stage.row_words * ROW);
                     tile::start(bias);
-                    self.multiply(weights, groups, codes, square, filler, copies);
+                    if square {
+                        self.multiply::<true>(weights, groups, codes, filler, copies);
+                    } else {
+                        self.multiply::<false>(weights, groups, codes, filler, copies);
+                    }
                     let sums = self.sums.add(turn * TILES * TILE / 4);
                     tile::finish(sums);
                     turn ^= 1;
@@ -258,7 +268,8 @@ impl<'a> Section<'a> {
             return;
         }
         let width = self.pass.order.width;
-        let shape = if square { Shape::two_by_two(groups, width) } else { Shape::one_by_four(groups[0], width) };
+        let shape =
+            if square { Shape::two_by_two(groups, width) } else { Shape::one_by_four(groups[0], width) };
         // SAFETY: groups have 8 or 16 rows and rows of weights 4 to 16 words.
         unsafe { shape.load() }
         self.shape = Some((square, groups));
@@ -270,13 +281,12 @@ impl<'a> Section<'a> {
     /// # Safety
     /// As [`Section::strip`].
     #[inline(always)]
-    unsafe fn multiply(
+    unsafe fn multiply<const SQUARE: bool>(
         &mut self,
-        mut weights: [*const i8; 2],
+        [mut first, mut second]: [*const i8; 2],
         groups: [usize; 2],
         mut codes: *const u8,
-        square: bool,
-        filler: &mut Option<Filler<'_>>,
+        filler: &mut Filler<'_>,
         copies: usize,
     ) {
         let order = &self.pass.order;
@@ -286,19 +296,16 @@ impl<'a> Section<'a> {
         for _ in 0..order.chunks {
             // SAFETY: the caller's contract.
             unsafe {
-                if square {
-                    tile::two_by_two(weights, pitch, [codes, codes.wrapping_add(row_bytes)]);
+                if SQUARE {
+                    tile::two_by_two([first, second], pitch, [codes, codes.wrapping_add(row_bytes)]);
                 } else {
-                    tile::one_by_four(weights[0], pitch, codes, row_bytes);
+                    tile::one_by_four(first, pitch, codes, row_bytes);
                 }
                 self.drain(drained);
-                if let Some(filler) = filler {
-                    filler.advance(copies);
-                }
+                filler.advance(copies);
             }
-            for (weights, rows) in weights.iter_mut().zip(groups) {
-                *weights = weights.wrapping_add(rows * pitch);
-            }
+            first = first.wrapping_add(groups[0] * pitch);
+            second = second.wrapping_add(groups[1] * pitch);
             codes = codes.wrapping_add(order.width * ROW);
         }
     }

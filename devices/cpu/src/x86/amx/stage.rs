@@ -59,6 +59,12 @@ pub(super) struct Segment {
     pub rows: usize,
 }
 
+impl Default for Segment {
+    fn default() -> Self {
+        Self { source: core::ptr::null(), target: core::ptr::null_mut(), lane: 0, count: 0, rows: 0 }
+    }
+}
+
 impl Segment {
     /// The lanes it fills.
     #[inline(always)]
@@ -68,7 +74,7 @@ impl Segment {
 }
 
 /// Up to sixteen pixels that are computed together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Group {
     segments: [Segment; BANDS],
     count: usize,
@@ -128,15 +134,16 @@ impl Stage {
         Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps })
     }
 
-    /// Group `index`.
-    pub fn group(&self, pass: &Dense<'_>, index: usize) -> Group {
+    /// Makes `group` the one of this index.
+    #[inline(always)]
+    pub fn group(&self, pass: &Dense<'_>, index: usize, group: &mut Group) {
         let plane = &pass.plane;
-        let none = Segment { source: plane.source, target: plane.target, lane: 0, count: 0, rows: 0 };
-        let mut group = Group { segments: [none; BANDS], count: 0 };
+        group.count = 0;
         let mut at = index * MAX_LANES;
         let end = (at + MAX_LANES).min(self.bands * plane.columns);
         while at < end {
-            let (band, column) = (at / plane.columns, at % plane.columns);
+            let (band, column) =
+                if self.bands == 1 { (0, at) } else { (at / plane.columns, at % plane.columns) };
             let count = (plane.columns - column).min(end - at);
             let first = band * self.band_rows;
             let source = first * plane.source_row + column * plane.source_stride * PIXEL;
@@ -151,7 +158,6 @@ impl Stage {
             group.count += 1;
             at += count;
         }
-        group
     }
 
     /// One slot of a group that cannot be read by whole registers.
@@ -232,6 +238,12 @@ impl<'a> Filler<'a> {
         filler
     }
 
+    /// Copies nothing.
+    pub fn nothing(stage: &'a Stage, pass: &'a Dense<'a>, group: &'a Group) -> Self {
+        let (words, source) = (core::ptr::null_mut(), core::ptr::null());
+        Self { stage, pass, group, first: 0, words, slot: 0, slots: 0, block: 0, source, whole: false }
+    }
+
     /// Slots by input blocks that are left to copy.
     pub const fn remaining(&self) -> usize {
         (self.slots - self.slot) * self.pass.order.blocks - self.block
@@ -265,39 +277,52 @@ impl<'a> Filler<'a> {
     /// the rows lie in its first segment's band.
     #[inline(always)]
     pub unsafe fn advance(&mut self, mut blocks: usize) {
-        let (order, step) = (&self.pass.order, self.pass.tap_steps[1]);
+        let (order, stride) = (&self.pass.order, self.pass.plane.source_stride);
         // SAFETY: every slot of a row in the plane is readable, by whole registers where `whole` says so.
         unsafe {
             while blocks > 0 && self.slot < self.slots {
+                let count = if self.whole { blocks.min(order.blocks - self.block) } else { order.blocks };
                 if self.whole {
-                    let mut from = self.source;
-                    // Groups follow each other along rows that lie too far apart to be foreseen.
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(2 * ROW).cast());
-                    for _ in 0..order.taps[1] {
-                        let pixels = match self.pass.plane.source_stride {
-                            1 => Avx512::load(from),
-                            _ => Avx512::load_even(from),
-                        };
-                        Avx512::store(self.words, pixels);
-                        from = from.wrapping_add(step);
-                        self.words = self.words.wrapping_add(ROW);
+                    match (stride, order.taps[1]) {
+                        (1, 1) => self.copy::<1>(count, |from| Avx512::load(from)),
+                        (1, 3) => self.copy::<3>(count, |from| Avx512::load(from)),
+                        (1, _) => self.copy::<0>(count, |from| Avx512::load(from)),
+                        _ => self.copy::<0>(count, |from| Avx512::load_even(from)),
                     }
-                    self.source = self.source.wrapping_add(self.pass.block_step);
-                    self.block += 1;
                 } else {
                     let at = [self.first, self.slot, self.offset()];
                     self.stage.fill_slot(self.pass, self.group, at, self.words);
                     self.words = self.words.wrapping_add(self.stage.slot_words * ROW);
-                    self.block = order.blocks;
                 }
+                self.block += count;
                 if self.block == order.blocks {
                     self.block = 0;
                     self.slot += 1;
                     self.enter_slot();
                 }
-                blocks -= 1;
+                blocks = blocks.saturating_sub(count);
             }
         }
+    }
+
+    /// Copies `count` blocks of a slot with `TAPS` tap columns, or any number for 0.
+    ///
+    /// # Safety
+    /// As [`Filler::advance`]; `load` may be called at every word.
+    #[inline(always)]
+    unsafe fn copy<const TAPS: usize>(&mut self, count: usize, load: impl Fn(*const u8) -> __m512i) {
+        let (tap_step, block_step) = (self.pass.tap_steps[1], self.pass.block_step);
+        let taps = if TAPS == 0 { self.pass.order.taps[1] } else { TAPS };
+        let (mut source, mut words) = (self.source, self.words);
+        for _ in 0..count {
+            for tap in 0..taps {
+                // SAFETY: the caller's contract.
+                unsafe { Avx512::store(words.add(tap * ROW), load(source.add(tap * tap_step))) };
+            }
+            source = source.wrapping_add(block_step);
+            words = words.wrapping_add(taps * ROW);
+        }
+        (self.source, self.words) = (source, words);
     }
 }
 

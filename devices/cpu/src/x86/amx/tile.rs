@@ -45,7 +45,8 @@ impl Shape {
     }
 
     fn sums(rows: [usize; 4]) -> Self {
-        let mut shape = Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let mut shape =
+            Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
         for (tile, rows) in rows.into_iter().enumerate() {
             shape.set(tile, rows, ROW);
         }
