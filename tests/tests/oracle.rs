@@ -76,7 +76,8 @@ fn outputs(folder: &Path, inputs: usize, tiers: &[Tier]) -> Result<Vec<f32>, Str
     let mut first: Option<([u8; 32], Vec<f32>)> = None;
     for &tier in tiers {
         for threads in [1, 2] {
-            let options = SessionOptions { tier: Some(tier), threads, memory: None };
+            let options =
+                SessionOptions { tier: Some(tier), threads, keep_output: true, ..Default::default() };
             let mut session = Session::new(&package, &options).map_err(|error| error.to_string())?;
             let mut codes = Vec::new();
             for index in 0..inputs {

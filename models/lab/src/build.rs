@@ -167,7 +167,7 @@ fn fit(
 ) -> Result<(), Vec<String>> {
     let one = |error: candor::Error| vec![error.to_string()];
     let package = Package::load(&sections.to_bytes()).map_err(one)?;
-    let session_options = SessionOptions { tier: None, threads: 2, memory: None };
+    let session_options = SessionOptions { threads: 2, keep_output: true, ..Default::default() };
     let mut session = Session::new(&package, &session_options).map_err(one)?;
     if options.masks.is_some() {
         let fitted = calibration::fit(&mut session, entries)?;

@@ -96,7 +96,8 @@ pub fn evaluate(
     let line = |error: candor::Error| vec![error.to_string()];
     let entries =
         dataset::list(&options.images, Some(&options.masks), options.split, options.only.as_deref())?;
-    let session_options = SessionOptions { threads: options.threads, ..Default::default() };
+    let session_options =
+        SessionOptions { threads: options.threads, keep_output: true, ..Default::default() };
     let mut session = Session::new(package, &session_options).map_err(line)?;
     let view = package.view().map_err(line)?;
     let classes: Vec<String> = view.classes().map_err(|e| line(e.into()))?.map(str::to_string).collect();

@@ -3,13 +3,11 @@
 pub mod writer;
 
 use crate::lower::{HeadSpec, Lowered};
-use candor::{Error, Session};
+use candor::{Error, Session, StepDigests};
 use candor_core::arithmetic::{Multiplier, Scale};
 use candor_core::digest;
 use candor_core::golden;
-use candor_core::interpreter::Observer;
 use candor_core::package::{Activation, INDEX_CENTRE, INDEX_COUNT, Preprocess, SOFTMAX_CENTRE, Section};
-use candor_core::tensor::Rows;
 use writer::Sections;
 
 /// Logit difference between neighbouring table indices: 4096 indices cover −16..16.
@@ -111,17 +109,6 @@ pub fn sections(lowered: &Lowered, description: &Description) -> Sections {
     sections
 }
 
-/// Digests of every step, collected while the golden input runs.
-#[derive(Debug, Default)]
-struct StepDigests(Vec<u64>);
-
-impl Observer for StepDigests {
-    fn after_step(&mut self, step: usize, _: usize, rows: Rows<'_>) {
-        self.0.resize(step, 0);
-        self.0.push(digest::short(digest::tensor(rows)));
-    }
-}
-
 /// The golden section of a package, computed by the session's kernels.
 ///
 /// # Errors
@@ -135,13 +122,13 @@ pub fn golden_section(session: &mut Session<'_>) -> Result<Vec<u8>, Error> {
         inputs.push((0..count).map(|i| golden::input_code(GOLDEN_SEED, i, layout.width)).collect());
     }
     let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-    let mut steps = StepDigests::default();
-    session.run_codes(&slices, &mut steps)?;
-    let output = digest::tensor(session.output()?);
-    let header = [1, GOLDEN_SEED, steps.0.len() as u32, 0];
+    let mut digests = StepDigests::new(&plan)?;
+    session.run_codes(&slices, &mut digests)?;
+    let (steps, output) = digests.finish();
+    let header = [1, GOLDEN_SEED, steps.len() as u32, 0];
     let mut bytes: Vec<u8> = header.iter().flat_map(|w: &u32| w.to_le_bytes()).collect();
-    bytes.extend(output);
-    bytes.extend(steps.0.iter().flat_map(|d| d.to_le_bytes()));
+    bytes.extend(output.unwrap_or_default());
+    bytes.extend(steps.iter().flat_map(|digest| digest.map_or(0, digest::short).to_le_bytes()));
     Ok(bytes)
 }
 

@@ -2,6 +2,10 @@
 
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
 use crate::tensor::Rows;
+use core::ops::Range;
+
+mod boundary;
+mod rows;
 
 /// Full scale of a probability.
 pub const CERTAIN: u16 = u16::MAX;
@@ -65,8 +69,9 @@ impl<'p> Tables<'p> {
     }
 }
 
-/// Mask and confidence of a frame: `mask` holds class numbers, `confidence` the calibrated probability, in
-/// 1/65535, that the mask's class is right; both row-major `[H·W]` of the output tensor.
+/// Mask and confidence of the image rows that `output` holds: `mask` holds class numbers, `confidence` the
+/// calibrated probability, in 1/65535, that the mask's class is right; both row-major `[H·W]` of the whole
+/// output tensor. The confidence of a sigmoid head is only begun: [`finish`] ends it.
 ///
 /// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration
 /// never changes it. Slices of another length are filled as far as they go.
@@ -77,26 +82,32 @@ pub fn apply(
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let width = output.layout.width;
-    for (at, (label, value)) in mask.iter_mut().zip(confidence.iter_mut()).enumerate() {
-        let (y, x) = (at / width, at % width);
-        match head.activation {
-            Activation::Sigmoid => {
-                *value = head.index(output.value(y, x, 0), 0);
-                *label = u8::from(i32::from(*value) > INDEX_CENTRE);
+    let (width, rows) = (output.layout.width, output.image_rows());
+    let end = (rows.end * width).min(mask.len()).min(confidence.len());
+    let begin = (rows.start * width).min(end);
+    rows::apply(head, tables, output, &mut mask[begin..end], &mut confidence[begin..end]);
+}
+
+/// Ends the confidence of rows `rows` of a map `width` pixels wide, once [`apply`] made the mask of these
+/// and of [`BOUNDARY_RADIUS`] rows on either side, as far as there are any.
+pub fn finish(
+    head: &Head<'_>,
+    tables: &Tables<'_>,
+    width: usize,
+    rows: Range<usize>,
+    mask: &[u8],
+    confidence: &mut [u16],
+) {
+    let far = tables.base.first_chunk();
+    let near = tables.boundary.map_or(far, <[u16]>::first_chunk);
+    if let (Activation::Sigmoid, Some(far), Some(near)) = (head.activation, far, near) {
+        match tables.boundary {
+            Some(_) => boundary::finish([far, near], width, rows, mask, confidence),
+            None => {
+                let pixels = rows.start * width..rows.end * width;
+                let pixels = mask.iter().zip(confidence).take(pixels.end).skip(pixels.start);
+                pixels.for_each(|(&label, value)| *value = rows::of_label(far, *value, label));
             }
-            Activation::Softmax => {
-                let (class, probability) = softmax_pixel(head, tables, output, y, x);
-                *label = class;
-                *value = probability;
-            }
-        }
-    }
-    if head.activation == Activation::Sigmoid {
-        let height = mask.len() / width.max(1);
-        for (at, value) in confidence.iter_mut().enumerate().take(mask.len()) {
-            let foreground = sigmoid_pixel(tables, mask, [height, width], at, *value);
-            *value = if mask[at] == 0 { CERTAIN - foreground } else { foreground };
         }
     }
 }
@@ -173,7 +184,7 @@ impl<'a> SoftmaxPixel<'a> {
                 pixel.second = pixel.second.max(index);
             }
         }
-        pixel.total = (0..head.channels).map(|class| pixel.weight(class)).sum();
+        pixel.total = (0..head.channels).map(|class| u32::from(pixel.weight(class))).sum();
         pixel
     }
 
@@ -181,16 +192,12 @@ impl<'a> SoftmaxPixel<'a> {
         self.head.index(self.output.value(self.at.0, self.at.1, class), class)
     }
 
-    fn weight(&self, class: usize) -> u32 {
+    fn weight(&self, class: usize) -> u16 {
         let per_class = !self.tables.per_class.is_empty();
         let rival = if per_class && class == self.class { self.second } else { self.greatest };
         let difference = i32::from(self.index(class)) - i32::from(rival);
         let entry = (INDEX_CENTRE + difference).clamp(0, INDEX_COUNT as i32 - 1) as usize;
-        u32::from(if per_class {
-            self.tables.per_class[class * INDEX_COUNT + entry]
-        } else {
-            self.tables.base[entry]
-        })
+        if per_class { self.tables.per_class[class * INDEX_COUNT + entry] } else { self.tables.base[entry] }
     }
 
     fn probability(&self, class: usize) -> u16 {
@@ -198,16 +205,16 @@ impl<'a> SoftmaxPixel<'a> {
     }
 }
 
-fn softmax_pixel(head: &Head<'_>, tables: &Tables<'_>, output: Rows<'_>, y: usize, x: usize) -> (u8, u16) {
-    let pixel = SoftmaxPixel::new(head, tables, output, y, x);
-    (pixel.class as u8, pixel.probability(pixel.class))
-}
-
-/// `part / total` in 1/65535, rounded to nearest; parts are at most 65535, so the product fits.
-fn ratio(part: u32, total: u32) -> u16 {
+/// `part / total` in 1/65535, rounded to nearest; `part` is one of the terms of `total`.
+fn ratio(part: u16, total: u32) -> u16 {
     let total = total.max(1);
-    let scaled = u64::from(part) * u64::from(CERTAIN) + u64::from(total / 2);
-    (scaled / u64::from(total)).min(u64::from(CERTAIN)) as u16
+    let scaled = u32::from(part) * u32::from(CERTAIN);
+    // The sum of two weights fits 32 bits; long division is many times slower on small processors.
+    let quotient = match scaled.checked_add(total / 2) {
+        Some(sum) => u64::from(sum / total),
+        None => (u64::from(scaled) + u64::from(total / 2)) / u64::from(total),
+    };
+    quotient.min(u64::from(CERTAIN)) as u16
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod buffer;
+mod digests;
 pub mod error;
 pub mod frame;
 pub mod geometry;
@@ -13,7 +14,8 @@ pub mod preprocess;
 pub mod session;
 
 pub use candor_cpu::Tier;
+pub use digests::StepDigests;
 pub use error::{Error, ErrorKind};
 pub use frame::{FrameView, Samples};
 pub use package::Package;
-pub use session::{CalibrationState, Details, Finding, Session, SessionOptions};
+pub use session::{CalibrationState, Details, Finding, Session, SessionOptions, Strip};

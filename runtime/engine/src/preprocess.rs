@@ -60,19 +60,21 @@ impl Preprocessor {
     pub fn bytes(&self, height: usize, width: usize) -> usize {
         let [model_height, model_width, channels] = self.model;
         let planes = height * width * channels;
-        match self.settings.geometry {
-            Geometry::Tile { .. } => 2 * planes,
-            Geometry::Resize => 2 * (planes + height * model_width + model_height * model_width * channels),
+        match self.resizes([height, width]) {
+            false => 2 * planes,
+            true => 2 * (planes + height * model_width + model_height * model_width * channels),
         }
     }
 
     /// Takes a frame: planes, geometry, normalisation constants.
     pub fn take(&mut self, frame: &FrameView<'_>) {
-        self.separate(frame);
+        let pixels = frame.width * frame.height;
+        self.planes.resize(pixels * self.model[2], 0);
+        self.separate(frame, 0, pixels);
         let [height, width, channels] = self.model;
-        if self.settings.geometry == Geometry::Resize {
+        if self.resizes([frame.height, frame.width]) {
             let extent = [frame.height, frame.width];
-            if self.extent != extent {
+            if self.extent != extent || self.resized.is_empty() {
                 self.extent = extent;
                 self.resamplers = [Resampler::new(frame.height, height), Resampler::new(frame.width, width)];
                 self.scratch.resize(frame.height * width, 0);
@@ -88,28 +90,41 @@ impl Preprocessor {
         self.normalize(frame.full_scale);
     }
 
-    /// Splits the frame's samples into one plane per model channel.
-    fn separate(&mut self, frame: &FrameView<'_>) {
-        let pixels = frame.width * frame.height;
-        let channels = self.model[2];
-        self.planes.resize(pixels * channels, 0);
-        for at in 0..pixels {
+    /// Makes room for a frame of `extent` whose rows will come one after the other; `rows` are the first.
+    /// Not for settings that standardise each frame.
+    pub fn begin_rows(&mut self, rows: &FrameView<'_>, extent: [usize; 2]) {
+        self.planes.resize(extent[0] * extent[1] * self.model[2], 0);
+        self.extent = extent;
+        self.normalize(rows.full_scale);
+    }
+
+    /// Takes the rows of the frame from `first` on.
+    pub fn take_rows(&mut self, first: usize, rows: &FrameView<'_>) {
+        self.separate(rows, first * rows.width, self.extent[0] * self.extent[1]);
+    }
+
+    /// Splits samples into one plane per model channel: those of `frame` go to `start` of planes of `pixels`.
+    fn separate(&mut self, frame: &FrameView<'_>, start: usize, pixels: usize) {
+        for at in 0..frame.width * frame.height {
             let sample =
                 |c: usize| frame.sample(at * frame.channels + if frame.channels == 1 { 0 } else { c });
+            let to = start + at;
             match self.settings.order {
-                ChannelOrder::Gray if frame.channels == 1 => self.planes[at] = sample(0),
-                ChannelOrder::Gray => self.planes[at] = luma([sample(0), sample(1), sample(2)]),
-                ChannelOrder::Rgb => (0..3).for_each(|c| self.planes[c * pixels + at] = sample(c)),
-                ChannelOrder::Bgr => (0..3).for_each(|c| self.planes[c * pixels + at] = sample(2 - c)),
+                ChannelOrder::Gray if frame.channels == 1 => self.planes[to] = sample(0),
+                ChannelOrder::Gray => self.planes[to] = luma([sample(0), sample(1), sample(2)]),
+                ChannelOrder::Rgb => (0..3).for_each(|c| self.planes[c * pixels + to] = sample(c)),
+                ChannelOrder::Bgr => (0..3).for_each(|c| self.planes[c * pixels + to] = sample(2 - c)),
             }
         }
     }
 
+    /// Whether frames of `extent` are brought to the model's extent first.
+    fn resizes(&self, extent: [usize; 2]) -> bool {
+        self.settings.geometry == Geometry::Resize && extent != self.model[..2]
+    }
+
     fn source(&self) -> &[u16] {
-        match self.settings.geometry {
-            Geometry::Resize => &self.resized,
-            Geometry::Tile { .. } => &self.planes,
-        }
+        if self.resizes(self.extent) { &self.resized } else { &self.planes }
     }
 
     /// The frame's own samples, one slice per model channel, before resizing and normalisation.
@@ -167,21 +182,16 @@ impl Preprocessor {
         requantize_affine(value, self.slopes[channel], self.offsets[channel], range) as u8
     }
 
-    /// Planar codes `[C,H,W]` of the model window whose top left is at frame position `origin` (row,
-    /// column).
-    pub fn codes(&self, origin: [usize; 2], codes: &mut [u8]) {
-        let [height, width, channels] = self.model;
+    /// Codes of row `y` of `channel` in the model window whose top left is at frame position `origin` (row,
+    /// column); `codes` holds the model's columns.
+    pub fn row_codes(&self, origin: [usize; 2], y: usize, channel: usize, codes: &mut [u8]) {
+        let [height, width, _] = self.model;
         let tiled = self.settings.geometry != Geometry::Resize;
         let [rows, columns] = if tiled { self.extent } else { [height, width] };
-        for c in 0..channels {
-            let plane = &self.source()[c * rows * columns..(c + 1) * rows * columns];
-            for y in 0..height {
-                let source = &plane[mirror(origin[0] + y, rows) * columns..][..columns];
-                let target = &mut codes[(c * height + y) * width..][..width];
-                for (x, code) in target.iter_mut().enumerate() {
-                    *code = self.code(source[mirror(origin[1] + x, columns)], c);
-                }
-            }
+        let plane = &self.source()[channel * rows * columns..(channel + 1) * rows * columns];
+        let source = &plane[mirror(origin[0] + y, rows) * columns..][..columns];
+        for (x, code) in codes.iter_mut().enumerate() {
+            *code = self.code(source[mirror(origin[1] + x, columns)], channel);
         }
     }
 

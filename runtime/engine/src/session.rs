@@ -1,26 +1,29 @@
 //! A session: one package made ready to run frames, with every buffer it will ever need.
 
 mod array;
+mod budget;
 mod details;
+mod frame;
+mod model;
+mod rows;
 
 pub use details::Details;
+pub use rows::Strip;
 
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
-use crate::frame::FrameView;
-use crate::geometry::{self, Span};
+use crate::geometry::Span;
 use crate::ood::features::Features;
 use crate::ood::profile::Profile;
 use crate::ood::{Detector, Verdict};
 use crate::package::Package;
+use crate::planner::Planned;
 use crate::preprocess::Preprocessor;
-use candor_core::calibration::{self, Tables};
-use candor_core::digest;
-use candor_core::interpreter::{self, Observer};
-use candor_core::package::{Geometry, Head, Package as View, Section};
+use candor_core::calibration::Tables;
+use candor_core::package::{Head, Package as View, Section};
 use candor_core::plan::Plan;
-use candor_core::tensor::{Layout, Rows};
 use candor_cpu::{CpuKernels, Tier};
+use model::Progress;
 
 /// How a session runs.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +34,13 @@ pub struct SessionOptions {
     pub threads: usize,
     /// Greatest number of bytes the session may hold beyond the mapped package.
     pub memory: Option<usize>,
+    /// Whether the raw output stays whole after a run, for [`Session::output`].
+    pub keep_output: bool,
+    /// Whether the schedule leaves little to do after the last row, for [`Session::push_rows`].
+    pub streaming: bool,
+    /// The number of a schedule in [`planner::survey`](crate::planner::survey) instead of the best one: for
+    /// tests and measurements.
+    pub schedule: Option<usize>,
 }
 
 /// What the calibration of a finding is worth.
@@ -85,16 +95,22 @@ pub struct Session<'p> {
     detector: Option<Detector<'p>>,
     features: Option<Features>,
     verdict: Option<Verdict>,
+    planned: Planned,
     arena: AlignedBuffer,
+    progress: Progress,
     preprocessor: Option<Preprocessor>,
-    codes: Vec<u8>,
+    /// Codes of one row and channel on their way to the arena.
+    line: Vec<u8>,
     model_mask: Vec<u8>,
     model_confidence: Vec<u16>,
+    /// The result in the frame's own pixels; empty where those are the model's.
     mask: Vec<u8>,
     confidence: Vec<u16>,
     spans: [Vec<Span>; 2],
     extent: [usize; 2],
-    memory: Option<usize>,
+    /// Rows of the frame that were pushed so far.
+    received: usize,
+    options: SessionOptions,
     digest: [u8; 32],
 }
 
@@ -135,52 +151,28 @@ impl<'p> Session<'p> {
             detector: None,
             features: None,
             verdict: None,
+            planned: Planned::default(),
             arena: AlignedBuffer::default(),
+            progress: Progress::default(),
             preprocessor,
-            codes: Vec::new(),
+            line: vec![0; input.layout.width],
             model_mask: vec![0; pixels],
             model_confidence: vec![0; pixels],
             mask: Vec::new(),
             confidence: Vec::new(),
             spans: Default::default(),
             extent: [0; 2],
-            memory: options.memory,
+            received: 0,
+            options: *options,
             digest: [0; 32],
         };
-        session.check_budget([input.layout.height, input.layout.width])?;
-        session.arena = AlignedBuffer::zeroed(plan.arena_bytes());
-        session.codes = vec![0; codes_of(input.layout)];
+        session.fit([input.layout.height, input.layout.width])?;
         if let Some(section) = view.section(Section::Ood) {
             let profile = Profile::parse(section, &plan)?;
             session.tap(&profile.steps)?;
             session.detector = Some(Detector::new(profile));
         }
         Ok(session)
-    }
-
-    /// Bytes the session holds for frames of `extent` (rows, columns), beyond the package.
-    pub fn bytes(&self, extent: [usize; 2]) -> usize {
-        let codes = self.plan.tensor(0).map_or(0, |input| codes_of(input.layout));
-        let planes = self.preprocessor.as_ref().map_or(0, |p| p.bytes(extent[0], extent[1]));
-        self.plan.arena_bytes() + codes + planes + 3 * self.model_mask.len() + 3 * extent[0] * extent[1]
-    }
-
-    fn check_budget(&self, extent: [usize; 2]) -> Result<(), Error> {
-        let needed = self.bytes(extent);
-        match self.memory {
-            Some(budget) if needed > budget => {
-                let what = format!(
-                    "a frame of {}x{} needs {needed} bytes ({} of them the arena) but the budget is \
-                     {budget}; \
-                     give at least {needed}",
-                    extent[1],
-                    extent[0],
-                    self.plan.arena_bytes()
-                );
-                Err(Error::new(ErrorKind::Memory, what))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Takes features of every frame at the outputs of `steps`.
@@ -198,6 +190,11 @@ impl<'p> Session<'p> {
         self.features.as_ref()
     }
 
+    /// How the session runs the plan.
+    pub const fn planned(&self) -> &Planned {
+        &self.planned
+    }
+
     /// The plan.
     pub const fn plan(&self) -> &Plan<'p> {
         &self.plan
@@ -213,182 +210,19 @@ impl<'p> Session<'p> {
         &self.view
     }
 
+    /// Runs `rounds` of the tier's products in registers alone on one thread and returns their number; over
+    /// the time taken that is the roof of one core. Zero for the reference.
+    pub fn roof_products(&self, rounds: usize) -> u64 {
+        self.kernels.roof_products(rounds)
+    }
+
     /// The kernels' tier.
     pub fn tier(&self) -> Tier {
         self.kernels.tier()
     }
 
-    /// Runs one frame. Buffers grow when a frame is larger than any before; otherwise nothing is allocated.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`] for a frame this package cannot take, [`ErrorKind::Memory`] when it exceeds the
-    /// budget.
-    pub fn run(&mut self, frame: &FrameView<'_>) -> Result<Finding<'_>, Error> {
-        self.run_tiles(frame, |_, _| Ok(()))?;
-        Ok(self.finding())
-    }
-
-    /// Runs every tile of a frame and hands each, once its result is placed, to `visit`.
-    fn run_tiles(
-        &mut self,
-        frame: &FrameView<'_>,
-        mut visit: impl FnMut(&Self, [Span; 2]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        frame.check()?;
-        self.prepare([frame.height, frame.width])?;
-        if let Some(preprocessor) = self.preprocessor.as_mut() {
-            preprocessor.take(frame);
-        }
-        self.start_features();
-        let mut digests = digest::Chain::default();
-        for row in 0..self.spans[0].len() {
-            for column in 0..self.spans[1].len() {
-                let spans = [self.spans[0][row], self.spans[1][column]];
-                if let Some(preprocessor) = &self.preprocessor {
-                    preprocessor.codes([spans[0].origin, spans[1].origin], &mut self.codes);
-                }
-                let arena = self.arena.as_mut_slice();
-                interpreter::load_input(&self.plan, arena, 0, &self.codes)?;
-                match self.features.as_mut() {
-                    Some(features) => {
-                        let mut taps = features.observe(&self.kernels);
-                        interpreter::run(&self.plan, &self.kernels, arena, &mut taps)?;
-                    }
-                    None => interpreter::run(&self.plan, &self.kernels, arena, &mut ())?,
-                }
-                digests.add(self.read_output()?);
-                self.place(spans);
-                visit(self, spans)?;
-            }
-        }
-        self.digest = digests.finish();
-        self.judge()
-    }
-
-    /// Clears the features and counts the frame's intensities.
-    fn start_features(&mut self) {
-        let (Some(features), Some(preprocessor)) = (self.features.as_mut(), &self.preprocessor) else {
-            return;
-        };
-        features.clear();
-        for (channel, samples) in preprocessor.channels().enumerate() {
-            features.count_intensities(channel, samples.iter().copied(), preprocessor.full_scale());
-        }
-    }
-
-    fn judge(&mut self) -> Result<(), Error> {
-        self.verdict = match (self.detector.as_mut(), &self.features) {
-            (Some(detector), Some(features)) => Some(detector.judge(features, self.extent)?),
-            _ => None,
-        };
-        Ok(())
-    }
-
-    /// Runs planar codes `[C,H,W]`, one slice per model input, as they are; the raw output is then
-    /// [`Session::output`].
-    ///
-    /// # Errors
-    /// [`ErrorKind::Input`] when a slice has another length than its input.
-    pub fn run_codes(
-        &mut self,
-        inputs: &[&[u8]],
-        observer: &mut impl Observer,
-    ) -> Result<Finding<'_>, Error> {
-        if inputs.len() != self.plan.inputs() {
-            let what = format!("the model takes {} inputs, not {}", self.plan.inputs(), inputs.len());
-            return Err(Error::new(ErrorKind::Input, what));
-        }
-        let layout = self.plan.tensor(self.plan.output())?.layout;
-        let extent = [layout.height, layout.width];
-        self.resize_results(extent)?;
-        // The next frame lays its own tiles, whatever its extent.
-        self.spans.iter_mut().for_each(Vec::clear);
-        let arena = self.arena.as_mut_slice();
-        for (index, codes) in inputs.iter().enumerate() {
-            interpreter::load_input(&self.plan, arena, index, codes)?;
-        }
-        interpreter::run(&self.plan, &self.kernels, arena, observer)?;
-        let mut digests = digest::Chain::default();
-        digests.add(self.read_output()?);
-        self.digest = digests.finish();
-        self.verdict = None;
-        self.mask.copy_from_slice(&self.model_mask);
-        self.confidence.copy_from_slice(&self.model_confidence);
-        Ok(self.finding())
-    }
-
-    /// The raw output tensor of the last model run.
-    ///
-    /// # Errors
-    /// Never after a run.
-    pub fn output(&self) -> Result<Rows<'_>, Error> {
-        Ok(interpreter::tensor_rows(&self.plan, self.arena.as_slice(), self.plan.output())?)
-    }
-
     fn tables(&self) -> &Tables<'p> {
         self.calibrated.as_ref().unwrap_or(&self.uncalibrated)
-    }
-
-    /// Mask and confidence at model scale, and the raw output.
-    fn read_output(&mut self) -> Result<Rows<'_>, Error> {
-        let tables = self.calibrated.unwrap_or(self.uncalibrated);
-        let output = self.plan.output();
-        let rows = interpreter::tensor_rows(&self.plan, self.arena.as_slice(), output)?;
-        calibration::apply(&self.head, &tables, rows, &mut self.model_mask, &mut self.model_confidence);
-        Ok(rows)
-    }
-
-    fn resize_results(&mut self, extent: [usize; 2]) -> Result<(), Error> {
-        self.check_budget(extent)?;
-        self.extent = extent;
-        self.mask.resize(extent[0] * extent[1], 0);
-        self.confidence.resize(extent[0] * extent[1], 0);
-        Ok(())
-    }
-
-    fn prepare(&mut self, extent: [usize; 2]) -> Result<(), Error> {
-        if self.preprocessor.is_none() {
-            let what = "this package takes arrays (.npy) only: its channels are neither gray nor RGB";
-            return Err(Error::new(ErrorKind::Input, what));
-        }
-        if self.extent == extent && !self.spans[0].is_empty() {
-            return Ok(());
-        }
-        self.resize_results(extent)?;
-        let geometry = self.view.preprocess()?.geometry;
-        let layout = self.plan.tensor(0)?.layout;
-        self.spans = [
-            geometry::spans(geometry, extent[0], layout.height),
-            geometry::spans(geometry, extent[1], layout.width),
-        ];
-        Ok(())
-    }
-
-    /// Copies the model's result into the frame's own pixels.
-    fn place(&mut self, spans: [Span; 2]) {
-        let mut mask = std::mem::take(&mut self.mask);
-        let mut confidence = std::mem::take(&mut self.confidence);
-        self.for_each_pixel(spans, |target, source| {
-            mask[target] = self.model_mask[source];
-            confidence[target] = self.model_confidence[source];
-        });
-        (self.mask, self.confidence) = (mask, confidence);
-    }
-
-    /// Calls `visit` with every frame pixel of a tile and the model pixel that covers it.
-    fn for_each_pixel(&self, spans: [Span; 2], mut visit: impl FnMut(usize, usize)) {
-        let Ok(output) = self.plan.tensor(self.plan.output()) else { return };
-        let Ok(input) = self.plan.tensor(0) else { return };
-        let model = [output.layout.height, output.layout.width];
-        let resized = matches!(self.view.preprocess().map(|p| p.geometry), Ok(Geometry::Resize));
-        let seen = if resized { self.extent } else { [input.layout.height, input.layout.width] };
-        for y in spans[0].from..spans[0].to {
-            let row = geometry::nearest(y - spans[0].origin, seen[0], model[0]) * model[1];
-            for x in spans[1].from..spans[1].to {
-                let source = row + geometry::nearest(x - spans[1].origin, seen[1], model[1]);
-                visit(y * self.extent[1] + x, source);
-            }
-        }
     }
 
     fn finding(&self) -> Finding<'_> {
@@ -401,17 +235,13 @@ impl<'p> Session<'p> {
         Finding {
             height: self.extent[0],
             width: self.extent[1],
-            mask: &self.mask,
-            confidence: &self.confidence,
+            mask: if self.mask.is_empty() { &self.model_mask } else { &self.mask },
+            confidence: if self.mask.is_empty() { &self.model_confidence } else { &self.confidence },
             calibration,
             ood: self.verdict,
             digest: self.digest,
         }
     }
-}
-
-fn codes_of(layout: Layout) -> usize {
-    layout.height * layout.width * layout.channels
 }
 
 #[cfg(test)]

@@ -119,7 +119,8 @@ fn difference(
     let sections = super::sections(network, lowered, preprocess, options)?;
     let package = Package::load(&sections.to_bytes()).map_err(one)?;
     let mut session =
-        Session::new(&package, &SessionOptions { threads: 2, ..Default::default() }).map_err(one)?;
+        Session::new(&package, &SessionOptions { threads: 2, keep_output: true, ..Default::default() })
+            .map_err(one)?;
     let (mut total, mut count) = (0.0, 0usize);
     for inputs in frames {
         let mut logits = Vec::new();

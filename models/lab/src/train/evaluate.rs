@@ -47,7 +47,8 @@ struct Prediction {
 /// Measures both on the held-out stream.
 pub(super) fn evaluate(config: &TrainConfig, network: &UNet, package: &[u8]) -> Result<Figures, TrainError> {
     let package = Package::load(package)?;
-    let mut session = Session::new(&package, &SessionOptions { threads: 2, ..Default::default() })?;
+    let mut session =
+        Session::new(&package, &SessionOptions { threads: 2, keep_output: true, ..Default::default() })?;
     let mut sums = [accumulator()?, accumulator()?, accumulator()?];
     let mut alerts: Vec<Option<usize>> = vec![None; 1 + FAULTS.len()];
     let phantom = phantom(config, 2)?;

@@ -3,7 +3,7 @@
 use crate::exit::{ALERT, Failure, INVALID, MEMORY};
 use crate::input::{RunOptions, hex, view};
 use candor::ood::{Reason, Verdict};
-use candor::{Finding, Package, Session};
+use candor::{Finding, Package, Session, SessionOptions};
 use candor_imaging::frame::{Frame, Samples};
 use candor_imaging::labels::Labels;
 use candor_imaging::{overlay, palette, read, write};
@@ -40,8 +40,10 @@ pub struct RunArguments {
 /// Runs every input; a bad one is reported and the others still run.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
-    let mut session = Session::new(&package, &arguments.options.session()?)
-        .map_err(|error| error.at(arguments.package.display()))?;
+    let keep_output = arguments.raw_output.is_some();
+    let options = SessionOptions { keep_output, ..arguments.options.session()? };
+    let mut session =
+        Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
     if let Some(directory) = &arguments.out {
         std::fs::create_dir_all(directory).map_err(|error| {
             let fix = "fix: give --out a folder that can be made";

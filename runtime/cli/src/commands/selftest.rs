@@ -2,12 +2,10 @@
 
 use crate::exit::{Failure, SELF_TEST};
 use crate::input::{RunOptions, hex};
-use candor::{Package, Session};
+use candor::{Package, Session, StepDigests};
 use candor_core::digest;
 use candor_core::golden::{self, Golden};
-use candor_core::interpreter::Observer;
 use candor_core::package::Section;
-use candor_core::tensor::Rows;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -26,21 +24,6 @@ pub struct SelftestArguments {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-}
-
-/// Compares every step with the golden digests.
-struct StepCheck<'g> {
-    golden: Golden<'g>,
-    first_difference: Option<usize>,
-}
-
-impl Observer for StepCheck<'_> {
-    fn after_step(&mut self, step: usize, _: usize, rows: Rows<'_>) {
-        let expected = self.golden.step(step);
-        if self.first_difference.is_none() && expected != Some(digest::short(digest::tensor(rows))) {
-            self.first_difference = Some(step);
-        }
-    }
 }
 
 /// Runs the golden input, other inputs, and the golden input again.
@@ -103,12 +86,15 @@ fn check(
 ) -> Result<Option<(usize, &'static str)>, Failure> {
     let inputs = inputs(session, seed)?;
     let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-    let mut steps = StepCheck { golden, first_difference: None };
-    session.run_codes(&slices, &mut steps)?;
-    if let Some(step) = steps.first_difference {
+    let mut digests = StepDigests::new(session.plan()).map_err(candor::Error::from)?;
+    session.run_codes(&slices, &mut digests)?;
+    let (steps, output) = digests.finish();
+    let differs = |&(index, digest): &(usize, [u8; 32])| golden.step(index) != Some(digest::short(digest));
+    let seen = steps.iter().enumerate().filter_map(|(index, digest)| digest.map(|digest| (index, digest)));
+    if let Some((step, _)) = seen.into_iter().find(differs) {
         let op = session.plan().step(step).map_err(candor::Error::from)?.op.name();
         return Ok(Some((step, op)));
     }
-    let output = digest::tensor(session.output()?);
-    Ok((output[..] != *golden.output).then_some((session.plan().steps(), "output")))
+    let same = output.is_some_and(|output| output[..] == *golden.output);
+    Ok((!same).then_some((session.plan().steps(), "output")))
 }

@@ -132,14 +132,32 @@ impl<'p> Head<'p> {
     pub fn index(&self, value: i32, channel: usize) -> u16 {
         match self.codes {
             HeadCodes::Accumulators(multipliers) => {
-                let (zero_point, high) = match self.activation {
-                    Activation::Sigmoid => (INDEX_CENTRE, INDEX_COUNT as i32 - 1),
-                    Activation::Softmax => (SOFTMAX_CENTRE, i32::from(u16::MAX)),
-                };
-                let range = Range { zero_point, low: 0, high };
-                requantize(value, multipliers[channel], range) as u16
+                requantize(value, multipliers[channel], self.index_range()) as u16
             }
             HeadCodes::Table(table) => table[(value & 255) as usize],
         }
+    }
+
+    /// [`Head::index`] of several values of one channel, as many as both slices hold.
+    pub fn indices(&self, values: &[i32], channel: usize, indices: &mut [u16]) {
+        let targets = indices.iter_mut().zip(values);
+        match self.codes {
+            HeadCodes::Accumulators(multipliers) => {
+                let (multiplier, range) = (multipliers[channel], self.index_range());
+                targets.for_each(|(index, &value)| *index = requantize(value, multiplier, range) as u16);
+            }
+            HeadCodes::Table(table) => {
+                targets.for_each(|(index, &value)| *index = table[(value & 255) as usize]);
+            }
+        }
+    }
+
+    /// Where indices made from accumulators lie.
+    const fn index_range(&self) -> Range {
+        let (zero_point, high) = match self.activation {
+            Activation::Sigmoid => (INDEX_CENTRE, INDEX_COUNT as i32 - 1),
+            Activation::Softmax => (SOFTMAX_CENTRE, u16::MAX as i32),
+        };
+        Range { zero_point, low: 0, high }
     }
 }

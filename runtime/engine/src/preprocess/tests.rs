@@ -34,7 +34,7 @@ fn frame(samples: &[u16], [height, width, channels]: [usize; 3], full_scale: u16
 
 fn codes(preprocessor: &Preprocessor) -> Vec<u8> {
     let mut codes = vec![0; preprocessor.model.iter().product()];
-    preprocessor.codes([0, 0], &mut codes);
+    all_codes(&preprocessor, [0, 0], &mut codes);
     codes
 }
 
@@ -42,6 +42,14 @@ fn near(codes: &[u8], reals: impl Iterator<Item = f64>, [scale, zero]: [f32; 2])
     for (at, (&code, real)) in codes.iter().zip(reals).enumerate() {
         let expected = (real / f64::from(scale) + f64::from(zero)).clamp(0.0, 255.0);
         assert!((f64::from(code) - expected).abs() <= 0.5 + 2e-3, "value {at}: {code}, not {expected}");
+    }
+}
+
+/// Planar codes of a whole model window.
+fn all_codes(preprocessor: &Preprocessor, origin: [usize; 2], codes: &mut [u8]) {
+    let [height, width, _] = preprocessor.model;
+    for (at, row) in codes.chunks_exact_mut(width).enumerate() {
+        preprocessor.row_codes(origin, at % height, at / height, row);
     }
 }
 
@@ -138,12 +146,12 @@ fn tiles_are_windows_of_the_frame_and_small_frames_are_mirrored() {
     let mut own = preprocessor(tile, ChannelOrder::Gray, identity, [4, 6], [1.0 / 255.0, 0.0]);
     own.take(&frame(&samples, [12, 10, 1], 255));
     let mut window = vec![0; 24];
-    own.codes([7, 3], &mut window);
+    all_codes(&own, [7, 3], &mut window);
     for (at, &code) in window.iter().enumerate() {
         assert_eq!(u16::from(code), samples[(7 + at / 6) * 10 + 3 + at % 6]);
     }
     own.take(&frame(&samples[..6], [2, 3, 1], 255));
-    own.codes([0, 0], &mut window);
+    all_codes(&own, [0, 0], &mut window);
     let mirrored: Vec<u16> =
         (0..24).map(|at| samples[[0, 1, 0, 1][at / 6] * 3 + [0, 1, 2, 1, 0, 1][at % 6]]).collect();
     assert_eq!(window.iter().map(|&v| u16::from(v)).collect::<Vec<_>>(), mirrored);

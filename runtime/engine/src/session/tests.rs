@@ -3,11 +3,14 @@
 
 use super::*;
 use crate::SessionOptions;
+use crate::frame::FrameView;
 use crate::frame::Samples;
 use candor_core::ops::order::Order;
 use candor_core::ops::{Convolution, MaxPool};
+use candor_core::package::Geometry;
 use candor_core::package::{ALIGNMENT, DIGESTED_HEADER, ENTRY_BYTES, HEADER_BYTES, MAGIC, VERSION};
 use candor_core::plan::{HEADER_WORDS, SLACK};
+use candor_core::tensor::Layout;
 use candor_core::tensor::{Element, Halo};
 use sha2::{Digest, Sha256};
 
@@ -142,7 +145,7 @@ fn a_frame_gives_the_same_digest_again_on_every_tier_and_thread_count() {
             let pixels = samples(height * width);
             let mut first: Option<([u8; 32], Vec<u8>, Vec<u16>)> = None;
             for (tier, threads) in Tier::available().flat_map(|tier| [0, 1, 2, 3].map(|t| (tier, t))) {
-                let options = SessionOptions { tier: Some(tier), threads, memory: None };
+                let options = SessionOptions { tier: Some(tier), threads, ..Default::default() };
                 let mut session = Session::new(&package, &options).unwrap();
                 for _ in 0..2 {
                     let finding = session.run(&view(&pixels, height, width)).unwrap();
@@ -233,8 +236,8 @@ fn a_budget_error_names_the_least_that_does() {
         let mut short = Session::new(&package, &with(more - 1)).unwrap();
         assert_eq!(least(&short.run(&view(&pixels, 90, 70)).err().unwrap()), more);
         let mut session = Session::new(&package, &with(more)).unwrap();
-        assert_eq!(session.bytes([90, 70]), more);
         assert!(session.run(&view(&pixels, 90, 70)).is_ok());
+        assert!(session.bytes([90, 70]) <= more);
         // A refused frame leaves the session fit for the next.
         assert!(short.run(&view(&samples(140), 10, 14)).is_ok());
     }
@@ -273,7 +276,8 @@ fn a_tile_that_covers_the_frame_equals_the_whole() {
 #[test]
 fn details_agree_with_the_finding() {
     let package = Package::load(&package(Geometry::Tile { overlap: 4 })).unwrap();
-    let mut session = Session::new(&package, &SessionOptions::default()).unwrap();
+    let mut session =
+        Session::new(&package, &SessionOptions { keep_output: true, ..Default::default() }).unwrap();
     let pixels = samples(37 * 23);
     let plain = session.run(&view(&pixels, 37, 23)).unwrap().digest;
     let mut details = Details::default();

@@ -1,0 +1,95 @@
+//! A model of what a schedule costs, good enough to compare schedules of one plan.
+
+use super::Planned;
+use super::units::Units;
+use candor_core::ops::Op;
+use candor_core::plan::{Plan, PlanError};
+use candor_core::schedule::Entry;
+use candor_core::tensor::Layout;
+
+/// Nanoseconds to begin a run of rows.
+const BEGIN: f64 = 1500.0;
+
+/// Products per nanosecond where nothing is known of the kernels.
+const RATE: f64 = 100.0;
+/// Bytes per nanosecond of simple operators, whose data lie in the second-level cache.
+const BYTES: f64 = 12.0;
+/// Bytes per nanosecond from beyond the second-level cache.
+const FAR: f64 = 20.0;
+/// Bytes per nanosecond from memory.
+const MEMORY: f64 = 6.0;
+/// Bytes that are taken to stay in the second-level cache.
+const NEAR_BYTES: usize = 512 << 10;
+/// Bytes that are taken to stay in the last-level cache.
+const CACHED_BYTES: usize = 4 << 20;
+
+/// Modelled nanoseconds of all entries, and of those after the last load.
+/// `rate` is in products per nanosecond.
+pub(super) fn cost(
+    plan: &Plan<'_>,
+    units: &Units<'_>,
+    planned: &Planned,
+    rate: f64,
+) -> Result<(f64, f64), PlanError> {
+    let rate = if rate > 0.0 { rate } else { RATE };
+    // Nanoseconds to move so many bytes of a tensor.
+    let moved = |tensor: usize, bytes: usize| match planned.places[tensor].bytes().len() {
+        0..=NEAR_BYTES => 0.0,
+        ..=CACHED_BYTES => bytes as f64 / FAR,
+        _ => bytes as f64 / MEMORY,
+    };
+    let (mut total, mut tail) = (0.0, 0.0);
+    for entry in &planned.entries {
+        let own = match *entry {
+            Entry::Run { step, count, .. } => {
+                let step = &units.steps[usize::from(step)];
+                let (from, to) = (plan.tensor(step.inputs[0])?.layout, plan.tensor(step.output)?.layout);
+                let rows = usize::from(count);
+                let read = (rows * from.height).div_ceil(to.height) * from.row_bytes();
+                let mut data = moved(step.output, rows * to.row_bytes()) + moved(step.inputs[0], read);
+                // Weights come back from afar whenever much else was run in between.
+                let weights = weights(&step.op);
+                data += if weights > NEAR_BYTES / 16 { weights as f64 / FAR } else { 0.0 };
+                BEGIN + compute(&step.op, &from, &to, rows, rate).max(data)
+            }
+            Entry::Move { tensor, count, .. } => {
+                let row = planned.places[usize::from(tensor)].layout.row_bytes();
+                usize::from(count) as f64 * row as f64 / BYTES
+            }
+            Entry::Load { .. } => {
+                tail = 0.0;
+                BEGIN
+            }
+            _ => 0.0,
+        };
+        total += own;
+        tail += own;
+    }
+    Ok((total, tail))
+}
+
+/// Bytes of the weights that one run reads.
+fn weights(op: &Op<'_>) -> usize {
+    match op {
+        Op::Convolution(op) => op.filter.weights.len(),
+        Op::TransposedConvolution(op) => op.filter.weights.len(),
+        Op::Depthwise(op) => op.weights.len(),
+        _ => 0,
+    }
+}
+
+/// Nanoseconds to compute `rows` output rows.
+fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize, rate: f64) -> f64 {
+    let outputs = (rows * to.width * to.channels) as f64;
+    match op {
+        Op::Convolution(op) => {
+            outputs * (op.window.kernel[0] * op.window.kernel[1] * from.channels) as f64 / rate
+        }
+        Op::TransposedConvolution(op) => {
+            let taps = (op.kernel[0] * op.kernel[1]).div_ceil(op.stride[0] * op.stride[1]);
+            outputs * (taps * from.channels) as f64 / rate
+        }
+        Op::Depthwise(op) => outputs * (op.window.kernel[0] * op.window.kernel[1]) as f64 / 2.0 / BYTES,
+        _ => outputs / BYTES,
+    }
+}
