@@ -1,7 +1,7 @@
 //! Prints the rate of each tier's kernels on one thread beside that of its dot product on registers alone.
 //!
-//! Arguments choose tiers by name; without any, all available ones run. Times are the least of several
-//! runs.
+//! Arguments choose tiers by name and convolutions by a part of theirs; without any, all run. Times are the
+//! least of several runs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use candor_core::arithmetic::{Multiplier, Range};
@@ -14,6 +14,7 @@ use candor_core::ops::{
     Add, AveragePool, Convolution, CopyChannels, Depthwise, GroupNorm, Lookup, MaxPool, Multiply, Remap,
     TransposedConvolution,
 };
+use candor_core::plan::ALIGNMENT;
 use candor_core::tensor::{Element, Halo, Layout, Rows, RowsMut};
 use candor_cpu::{CpuKernels, Tier};
 use std::time::Instant;
@@ -46,15 +47,17 @@ impl Constants {
     fn new(weights: usize, outputs: usize, phases: usize) -> Self {
         let padded = outputs.div_ceil(8) * 8;
         Self {
-            weights: (0..weights * padded).map(|i| (i * 31 % 255) as u8 as i8).collect(),
+            weights: (0..weights * padded + ALIGNMENT).map(|i| (i * 31 % 255) as u8 as i8).collect(),
             bias: vec![0; padded * phases],
             multipliers: vec![Multiplier::new(1.0e-4); padded],
         }
     }
 
     fn filter(&self) -> Filter<'_> {
+        // A package aligns its constants.
+        let start = self.weights.as_ptr().align_offset(ALIGNMENT);
         Filter {
-            weights: &self.weights,
+            weights: &self.weights[start..],
             bias: &self.bias,
             weight_sums: &self.bias,
             multipliers: &self.multipliers,
@@ -166,10 +169,39 @@ fn maps(kernels: &CpuKernels, size: usize) {
     println!(" gram {:.1} products", (size * size * 528) as f64 / time / 1.0e9);
 }
 
+/// The shapes of convolutions, by name; a rate in 10⁹ products per second.
+fn shapes(kernels: &CpuKernels, print: &dyn Fn(&str, &dyn Fn() -> f64)) {
+    let dense = |channels: [usize; 2], size: usize, side: usize, stride: usize| {
+        let step = if stride == 1 { String::new() } else { format!(" s{stride}") };
+        let name = format!("{side}x{side}{step} {}->{} at {size}", channels[0], channels[1]);
+        print(&name, &|| convolution(kernels, size, channels, side, stride));
+    };
+    for (channels, size) in [(8, 512), (16, 256), (32, 256), (64, 128), (128, 64), (256, 64)] {
+        dense([channels, channels], size, 3, 1);
+    }
+    dense([32, 32], 48, 3, 1);
+    dense([1, 8], 512, 3, 1);
+    dense([1, 32], 256, 3, 1);
+    dense([256, 256], 32, 3, 1);
+    dense([512, 512], 16, 3, 1);
+    dense([64, 64], 24, 3, 1);
+    dense([64, 64], 8, 3, 1);
+    dense([64, 128], 128, 3, 2);
+    dense([32, 192], 64, 1, 1);
+    dense([192, 32], 64, 1, 1);
+    dense([32, 2], 256, 1, 1);
+    for channels in [[64, 32], [16, 8]] {
+        let name = format!("transposed 2x2 {}->{} at 64", channels[0], channels[1]);
+        print(&name, &|| transposed(kernels, 64, channels));
+    }
+}
+
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let (tiers, parts): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|argument| Tier::from_name(argument).is_some());
     for tier in Tier::available().skip(1) {
-        if !wanted.is_empty() && !wanted.iter().any(|name| name == tier.name()) {
+        if !tiers.is_empty() && !tiers.iter().any(|name| *name == tier.name()) {
             continue;
         }
         let kernels = CpuKernels::new(tier, 1).unwrap();
@@ -177,25 +209,18 @@ fn main() {
         let time = seconds(|| products = kernels.roof_products(1_000_000));
         let roof = products as f64 / time / 1.0e9;
         println!("{tier}: dot product on registers {roof:.0} GMAC/s; GMAC/s and fraction of it:");
-        let line = |name: &str, rate: f64| println!("  {name:26} {rate:6.0}  {:.2}", rate / roof);
-        for (channels, size) in [(8, 512), (16, 256), (32, 256), (64, 128), (128, 64), (256, 64)] {
-            let name = format!("3x3 {channels}->{channels} at {size}");
-            line(&name, convolution(&kernels, size, [channels, channels], 3, 1));
-        }
-        line("3x3 1->32 at 256", convolution(&kernels, 256, [1, 32], 3, 1));
-        line("3x3 256->256 at 32", convolution(&kernels, 32, [256, 256], 3, 1));
-        line("3x3 512->512 at 16", convolution(&kernels, 16, [512, 512], 3, 1));
-        line("3x3 64->64 at 24", convolution(&kernels, 24, [64, 64], 3, 1));
-        line("3x3 64->64 at 8", convolution(&kernels, 8, [64, 64], 3, 1));
-        line("3x3 s2 64->128 at 128", convolution(&kernels, 128, [64, 128], 3, 2));
-        line("1x1 32->192 at 64", convolution(&kernels, 64, [32, 192], 1, 1));
-        line("1x1 192->32 at 64", convolution(&kernels, 64, [192, 32], 1, 1));
-        line("1x1 32->2 at 256", convolution(&kernels, 256, [32, 2], 1, 1));
-        line("transposed 2x2 64->32 at 64", transposed(&kernels, 64, [64, 32]));
+        shapes(&kernels, &|name, rate| {
+            if parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str())) {
+                let rate = rate();
+                println!("  {name:26} {rate:6.0}  {:.2}", rate / roof);
+            }
+        });
         // Beyond the core's own cache, and within it, as where a plan runs a few rows at a time.
         for size in [256, 64] {
-            print!("  10^9 codes/s at {size}:");
-            maps(&kernels, size);
+            if parts.is_empty() {
+                print!("  10^9 codes/s at {size}:");
+                maps(&kernels, size);
+            }
         }
     }
 }
