@@ -6,6 +6,7 @@ pub(crate) mod codebook;
 pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
+pub(crate) mod finish;
 pub(crate) mod instance;
 pub(crate) mod quartets;
 pub(crate) mod resample;

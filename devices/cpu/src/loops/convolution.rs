@@ -1,13 +1,13 @@
 //! Dense and transposed convolution as passes of the dense loop nest.
 
 use crate::loops::bounds;
-use crate::loops::dense::{self, Dense};
+use crate::loops::dense::{self, Dense, Neighbour};
 use crate::loops::vector::{PIXEL, Vector};
 use crate::loops::walk::Plane;
 use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::transposed::{self, Phase, STRIDE_LIMIT};
 use candor_core::ops::{Convolution, TransposedConvolution, convolution};
-use candor_core::tensor::{Layout, Rows, RowsMut};
+use candor_core::tensor::{Element, Layout, Rows, RowsMut};
 
 /// Dense convolution of any stride and dilation.
 ///
@@ -68,6 +68,7 @@ pub(crate) fn pass<'p>(
         weight_sums: filter.weight_sums,
         multipliers: filter.multipliers,
         range: filter.range,
+        neighbour: None,
     })
 }
 
@@ -91,14 +92,29 @@ pub(crate) unsafe fn transpose<V: Vector>(
         return transposed::reference(op, input, output);
     }
     let target = output.data.as_mut_ptr();
+    let paired = pairs_columns::<V>(op, &output);
     for row in 0..op.stride[0] {
-        for column in 0..op.stride[1] {
-            if let Some(pass) = phase_pass(op, &input, &output, target, [row, column], V::LANES) {
+        for column in 0..if paired { 1 } else { op.stride[1] } {
+            if let Some(mut pass) = phase_pass(op, &input, &output, target, [row, column], V::LANES) {
+                if paired {
+                    let (weights, bias, weight_sums) = op.phase_filter(input.layout.blocks(), row, 1);
+                    pass.neighbour = Some(Neighbour { weights, bias, weight_sums });
+                }
                 // SAFETY: `transposed_fits` bounds every tap, output pixel and constant of every phase.
                 unsafe { dense::run::<V>(&pass) }
             }
         }
     }
+}
+
+/// Whether the two phases of a row read the same pixels for as many outputs and a tile has room for both.
+fn pairs_columns<V: Vector>(op: &TransposedConvolution<'_>, output: &RowsMut<'_>) -> bool {
+    let (to, [left, right]) = (&output.layout, [0, 1].map(|column| op.phase(1, column)));
+    V::REGISTERS == 32
+        && op.stride[1] == 2
+        && to.width % 2 == 0
+        && to.element == Element::Code
+        && (left.taps, left.first) == (right.taps, right.first)
 }
 
 /// The pass of one phase over the covered rows; `None` when no output position belongs to it.
@@ -155,6 +171,7 @@ pub(crate) fn phase_pass<'p>(
         weight_sums,
         multipliers: op.filter.multipliers,
         range: op.filter.range,
+        neighbour: None,
     })
 }
 

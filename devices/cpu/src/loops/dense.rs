@@ -5,7 +5,8 @@
 //! and broadcasts four weights per output channel. Weights of one output block are reused over a strip of
 //! rows that stays in the second-level cache.
 
-use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector, read, reading, write};
+use crate::loops::finish::{self, storing};
+use crate::loops::vector::{OutputStep, Vector, read, reading};
 use crate::loops::walk::{Plane, Site, Walk};
 use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::ops::order::{GROUP, OUTPUT_BLOCK, Order};
@@ -47,6 +48,19 @@ pub(crate) struct Dense<'p> {
     pub multipliers: &'p [Multiplier],
     /// Output zero point and clamp.
     pub range: Range,
+    /// Another phase over the same input, whose pixels lie right of this one's.
+    pub neighbour: Option<Neighbour<'p>>,
+}
+
+/// What the right one of two neighbouring phases has of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Neighbour<'p> {
+    /// As [`Dense::weights`], in the same order.
+    pub weights: &'p [i8],
+    /// As [`Dense::bias`].
+    pub bias: &'p [i32],
+    /// As [`Dense::weight_sums`].
+    pub weight_sums: &'p [i32],
 }
 
 /// Widened weights of one output block, aligned so that each group can be read as a whole.
@@ -62,31 +76,43 @@ pub(crate) struct Tap {
     weights: u32,
 }
 
-/// What a tile needs of up to eight output channels.
+/// What a tile needs of up to eight output channels, or of four in each of two phases.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs<'a> {
     /// Every tap of every block, in the order of the weights.
     taps: &'a [Tap],
-    weights: *const i8,
+    /// Weights of the first and of the second four.
+    weights: [*const i8; 2],
     /// Bytes from one output channel's words to the next's, as stored.
     pitch: usize,
     bias: [i32; OUTPUT_BLOCK],
-    steps: [OutputStep; 2],
+    /// Output steps of the first and of the second four.
+    pub steps: [OutputStep; 2],
     /// Byte offset of the first output block.
-    target: usize,
+    pub target: usize,
     /// Output blocks to store.
     blocks: usize,
 }
 
 impl Outputs<'_> {
-    /// The second four channels; `pitch` as in [`tile`].
-    fn upper_half(mut self, pitch: usize, target_block: usize) -> Self {
-        self.weights = self.weights.wrapping_add(BLOCK * pitch);
+    /// The second four channels.
+    fn upper_half(mut self, target_block: usize) -> Self {
+        self.weights[0] = self.weights[1];
         self.bias.copy_within(BLOCK.., 0);
         self.steps[0] = self.steps[1];
         self.target += target_block;
         self.blocks -= 1;
         self
+    }
+
+    /// Lets the sums of half `half` begin at `zero` and the bias.
+    #[inline(always)]
+    fn start_half<V: Vector>(&mut self, half: usize, bias: &[i32], weight_sums: &[i32], zero: i32) {
+        let starts = self.bias[half * BLOCK..][..BLOCK].iter_mut();
+        for (start, (bias, sum)) in starts.zip(bias.iter().zip(weight_sums)) {
+            let centre = if V::CENTRED { sum.wrapping_mul(128) } else { 0 };
+            *start = bias.wrapping_add(centre).wrapping_add(zero);
+        }
     }
 }
 
@@ -124,24 +150,57 @@ impl Dense<'_> {
     /// Bias and output step of the output block that starts at channel `first`.
     #[inline(always)]
     fn outputs<'a, V: Vector>(&self, first: usize, taps: &'a [Tap]) -> Outputs<'a> {
-        let mut bias = [0; OUTPUT_BLOCK];
-        for (o, bias) in bias.iter_mut().enumerate() {
-            let centre = if V::CENTRED { self.weight_sums[first + o].wrapping_mul(128) } else { 0 };
-            *bias = self.bias[first + o].wrapping_add(centre);
-        }
+        let start = self.order.word(self.multipliers.len(), first, 0);
+        let pitch = self.order.width * BLOCK;
         let step = |half: usize| {
             let m = &self.multipliers[first + half * BLOCK..][..BLOCK];
             OutputStep::new([m[0], m[1], m[2], m[3]], self.range)
         };
-        Outputs {
+        let weights = self.weights.as_ptr().wrapping_add(start);
+        let mut outputs = Outputs {
             taps,
-            weights: self.weights.as_ptr().wrapping_add(self.order.word(self.multipliers.len(), first, 0)),
-            pitch: self.order.width * BLOCK,
-            bias,
+            weights: [weights, weights.wrapping_add(BLOCK * pitch)],
+            pitch,
+            bias: [0; OUTPUT_BLOCK],
             steps: [step(0), step(1)],
             target: first / BLOCK * self.target_block,
             blocks: (self.outputs - first).div_ceil(BLOCK).min(2),
+        };
+        for half in 0..2 {
+            let channel = first + half * BLOCK;
+            let bias = &self.bias[channel..][..BLOCK];
+            let products = self.order.words() * BLOCK;
+            let zero = if V::KINDS && self.element == Element::Code {
+                outputs.steps[half].rectify(bias, products)
+            } else {
+                0
+            };
+            outputs.start_half::<V>(half, bias, &self.weight_sums[channel..], zero);
         }
+        outputs
+    }
+
+    /// As [`Dense::outputs`], for block `block` of the four output channels from `first` on in both phases.
+    #[inline(always)]
+    fn paired_outputs<'a, V: Vector>(
+        &self,
+        (first, block): (usize, usize),
+        neighbour: &Neighbour<'_>,
+        taps: &'a [Tap],
+    ) -> Outputs<'a> {
+        let mut outputs = self.outputs::<V>(first, taps);
+        let start = self.order.word(self.multipliers.len(), first, 0);
+        let skip = block * BLOCK * outputs.pitch;
+        let weights =
+            [self.weights, neighbour.weights].map(|weights| weights.as_ptr().wrapping_add(start + skip));
+        let channel = first + block * BLOCK;
+        let m = &self.multipliers[channel..][..BLOCK];
+        let step = OutputStep::new([m[0], m[1], m[2], m[3]], self.range);
+        outputs.target += block * self.target_block;
+        outputs = Outputs { weights, steps: [step; 2], ..outputs };
+        outputs.start_half::<V>(0, &self.bias[channel..], &self.weight_sums[channel..], 0);
+        outputs.start_half::<V>(1, &neighbour.bias[channel..], &neighbour.weight_sums[channel..], 0);
+        outputs
     }
 }
 
@@ -165,8 +224,16 @@ pub(crate) unsafe fn run<V: Vector>(pass: &Dense<'_>) {
             let end = if rows < GROUP { pass.outputs } else { pass.multipliers.len() / GROUP * GROUP };
             let taps = pass.list_taps(rows, &mut list);
             for first in (first..end.min(pass.outputs)).step_by(OUTPUT_BLOCK) {
-                // SAFETY: a part of the pass.
-                unsafe { run_outputs::<V>(pass, &plane, pass.outputs::<V>(first, taps)) }
+                let Some(neighbour) = &pass.neighbour else {
+                    // SAFETY: a part of the pass.
+                    unsafe { run_outputs::<V>(pass, &plane, pass.outputs::<V>(first, taps)) }
+                    continue;
+                };
+                for block in 0..(pass.outputs - first).div_ceil(BLOCK).min(2) {
+                    let outputs = pass.paired_outputs::<V>((first, block), neighbour, taps);
+                    // SAFETY: as above.
+                    unsafe { run_outputs::<V>(pass, &plane, outputs) }
+                }
             }
             first = end;
         }
@@ -189,11 +256,13 @@ unsafe fn run_outputs<V: Vector>(pass: &Dense<'_>, plane: &Plane, mut outputs: O
     unsafe {
         for tap in outputs.taps {
             for o in 0..OUTPUT_BLOCK {
-                V::widen_weights(outputs.weights.add(tap.weights as usize + o * outputs.pitch), target);
+                let weights = outputs.weights[o / BLOCK].add(o % BLOCK * outputs.pitch);
+                V::widen_weights(weights.add(tap.weights as usize), target);
                 target = target.add(V::WEIGHT_BYTES);
             }
         }
-        outputs.weights = widened.0.as_ptr().cast();
+        let widened = widened.0.as_ptr().cast::<i8>();
+        outputs.weights = [widened, widened.add(BLOCK * V::WEIGHT_BYTES)];
         sweep::<V>(pass, plane, outputs);
     }
 }
@@ -204,14 +273,14 @@ unsafe fn sweep<V: Vector>(pass: &Dense<'_>, plane: &Plane, outputs: Outputs<'_>
     // SAFETY: the caller's contract.
     unsafe {
         if V::REGISTERS == 32 {
-            match (outputs.blocks, V::SITES) {
+            match (outputs.blocks.max(if pass.neighbour.is_some() { 2 } else { 0 }), V::SITES) {
                 (2, 3) => tiles::<V, 8, 3>(pass, plane, &outputs),
                 (2, _) => tiles::<V, 8, 2>(pass, plane, &outputs),
                 _ => tiles::<V, 4, 4>(pass, plane, &outputs),
             }
             return;
         }
-        let halves = [outputs, outputs.upper_half(pitch::<V>(&outputs), pass.target_block)];
+        let halves = [outputs, outputs.upper_half(pass.target_block)];
         for outputs in &halves[..outputs.blocks] {
             if V::SITES == 3 {
                 tiles::<V, 4, 3>(pass, plane, outputs);
@@ -256,15 +325,30 @@ unsafe fn read_tile<V: Vector, const O: usize, const N: usize>(
         if pass.element == Element::Accumulator {
             // Heads alone: not worth the code of every way to read.
             return match pass.plane.source_stride {
-                1 => V::dense_tile::<O, N, { reading::PARTIAL }, false>(pass, sites, outputs),
-                _ => V::dense_tile::<O, N, { reading::STRIDED }, false>(pass, sites, outputs),
+                1 => V::dense_tile::<O, N, { reading::PARTIAL }, { storing::SUMS }>(pass, sites, outputs),
+                _ => V::dense_tile::<O, N, { reading::STRIDED }, { storing::SUMS }>(pass, sites, outputs),
             };
         }
+        if pass.neighbour.is_some() {
+            // Phases have stride 1.
+            return match whole {
+                true => V::dense_tile::<O, N, { reading::FULL }, { storing::PAIRS }>(pass, sites, outputs),
+                false => {
+                    V::dense_tile::<O, N, { reading::PARTIAL }, { storing::PAIRS }>(pass, sites, outputs)
+                }
+            };
+        }
+        let full = pass.plane.target_stride == 1 && sites.iter().all(|site| site.count == V::LANES);
         match (pass.plane.source_stride, whole) {
-            (1, true) => V::dense_tile::<O, N, { reading::FULL }, true>(pass, sites, outputs),
-            (1, false) => V::dense_tile::<O, N, { reading::PARTIAL }, true>(pass, sites, outputs),
-            (2, true) => V::dense_tile::<O, N, { reading::EVEN }, true>(pass, sites, outputs),
-            _ => V::dense_tile::<O, N, { reading::STRIDED }, true>(pass, sites, outputs),
+            (1, true) if full => {
+                V::dense_tile::<O, N, { reading::FULL }, { storing::WHOLE }>(pass, sites, outputs)
+            }
+            (1, true) => V::dense_tile::<O, N, { reading::FULL }, { storing::CODES }>(pass, sites, outputs),
+            (1, false) => {
+                V::dense_tile::<O, N, { reading::PARTIAL }, { storing::CODES }>(pass, sites, outputs)
+            }
+            (2, true) => V::dense_tile::<O, N, { reading::EVEN }, { storing::CODES }>(pass, sites, outputs),
+            _ => V::dense_tile::<O, N, { reading::STRIDED }, { storing::CODES }>(pass, sites, outputs),
         }
     }
 }
@@ -275,15 +359,15 @@ fn pitch<V: Vector>(outputs: &Outputs<'_>) -> usize {
     if V::WEIGHT_BYTES == BLOCK { outputs.pitch } else { V::WEIGHT_BYTES }
 }
 
-/// One tile: sums over all taps and input blocks, then the output step for `CODES`, or the sums as they
-/// are. The two are compiled apart: beside the code that takes sums out of their registers one by one, the
+/// One tile: sums over all taps and input blocks, then what `STORING` says: the output step, or the sums as
+/// they are. The ways are compiled apart: beside the code that takes sums out of their registers one by one, the
 /// compiler keeps some of them in memory throughout.
 ///
 /// # Safety
 /// As [`run`], for the sites and output channels given; whole registers are readable at all sites if
 /// `READING` says so.
 #[inline(always)]
-pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READING: u8, const CODES: bool>(
+pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READING: u8, const STORING: u8>(
     pass: &Dense<'_>,
     sites: &[Site; N],
     outputs: &Outputs<'_>,
@@ -297,7 +381,7 @@ pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READI
                 *sum = V::start(*bias);
             }
         }
-        let mut widened = outputs.weights;
+        let mut widened = 0;
         for tap in outputs.taps {
             let offset = tap.input as usize;
             let first = read::<V, READING>(sites[0].source.add(offset), stride, sites[0].count);
@@ -306,95 +390,19 @@ pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READI
                 let site = &sites[n];
                 codes[n] = V::codes(read::<V, READING>(site.source.add(offset), stride, site.count));
             }
-            let stored = outputs.weights.add(tap.weights as usize);
-            let weights = if V::WEIGHT_BYTES == BLOCK { stored } else { widened };
+            let offset = if V::WEIGHT_BYTES == BLOCK { tap.weights as usize } else { widened };
+            let weights = outputs.weights.map(|weights| weights.wrapping_add(offset));
             for o in 0..O {
-                let weights = V::weights(weights.add(o * pitch));
+                let weights = V::weights(weights[o / BLOCK].add(o % BLOCK * pitch));
                 for n in 0..N {
                     sums[o][n] = V::dot(sums[o][n], codes[n], weights);
                 }
             }
-            widened = widened.wrapping_add(OUTPUT_BLOCK * V::WEIGHT_BYTES);
+            widened += OUTPUT_BLOCK * V::WEIGHT_BYTES;
         }
-        store_half::<V, O, N, 0, CODES>(pass, sites, outputs, &sums);
-        if O == OUTPUT_BLOCK && outputs.blocks == 2 {
-            store_half::<V, O, N, 1, CODES>(pass, sites, outputs, &sums);
-        }
-    }
-}
-
-/// Requantizes and stores block `HALF` of every site.
-#[inline(always)]
-unsafe fn store_half<V: Vector, const O: usize, const N: usize, const HALF: usize, const CODES: bool>(
-    pass: &Dense<'_>,
-    sites: &[Site; N],
-    outputs: &Outputs<'_>,
-    sums: &[[V::Sums; N]; O],
-) {
-    // SAFETY: the caller's contract. Spelled out because an index that is not a constant where the loop is
-    // compiled would keep all sums in memory.
-    unsafe {
-        store_site::<V, O, N, HALF, 0, CODES>(pass, sites, outputs, sums);
-        if N > 1 {
-            store_site::<V, O, N, HALF, 1, CODES>(pass, sites, outputs, sums);
-        }
-        if N > 2 {
-            store_site::<V, O, N, HALF, 2, CODES>(pass, sites, outputs, sums);
-        }
-        if N > 3 {
-            store_site::<V, O, N, HALF, 3, CODES>(pass, sites, outputs, sums);
-        }
-    }
-}
-
-/// Requantizes and stores four channels of one site.
-#[inline(always)]
-unsafe fn store_site<
-    V: Vector,
-    const O: usize,
-    const N: usize,
-    const HALF: usize,
-    const SITE: usize,
-    const CODES: bool,
->(
-    pass: &Dense<'_>,
-    sites: &[Site; N],
-    outputs: &Outputs<'_>,
-    sums: &[[V::Sums; N]; O],
-) {
-    let first = HALF * BLOCK;
-    let channels = [sums[first][SITE], sums[first + 1][SITE], sums[first + 2][SITE], sums[first + 3][SITE]];
-    let (stride, count) = (pass.plane.target_stride, sites[SITE].count);
-    let target = sites[SITE].target.wrapping_add(outputs.target + HALF * pass.target_block);
-    // SAFETY: the caller's contract.
-    unsafe {
-        if CODES {
-            let pixels = V::requantize(channels, &outputs.steps[HALF]);
-            write::<V>(target, pixels, stride, count);
-        } else {
-            store_accumulators::<V>(channels, target, stride, count);
-        }
-    }
-}
-
-/// Stores four channels as little-endian i32 accumulators `[pixel][4]`.
-#[inline(always)]
-unsafe fn store_accumulators<V: Vector>(
-    sums: [V::Sums; BLOCK],
-    target: *mut u8,
-    stride: usize,
-    count: usize,
-) {
-    let mut lanes = [[0; MAX_LANES]; BLOCK];
-    // SAFETY: the caller's contract; an accumulator pixel has four times the bytes of a pixel of codes.
-    unsafe {
-        for (lanes, sums) in lanes.iter_mut().zip(sums) {
-            V::integers(sums, lanes);
-        }
-        for pixel in 0..count {
-            let accumulators = [0, 1, 2, 3].map(|c: usize| lanes[c][pixel].to_le());
-            let target = target.add(pixel * stride * PIXEL * 4);
-            target.cast::<[i32; BLOCK]>().write_unaligned(accumulators);
+        finish::store_half::<V, O, N, 0, STORING>(pass, sites, outputs, &sums);
+        if STORING != storing::PAIRS && O == OUTPUT_BLOCK && outputs.blocks == 2 {
+            finish::store_half::<V, O, N, 1, STORING>(pass, sites, outputs, &sums);
         }
     }
 }

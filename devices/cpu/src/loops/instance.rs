@@ -90,7 +90,7 @@ macro_rules! plain {
 macro_rules! dense_tile {
     ($features:literal) => {
         #[inline(always)]
-        unsafe fn dense_tile<const O: usize, const N: usize, const READING: u8, const CODES: bool>(
+        unsafe fn dense_tile<const O: usize, const N: usize, const READING: u8, const STORING: u8>(
             pass: &crate::loops::dense::Dense<'_>,
             sites: &[crate::loops::walk::Site; N],
             outputs: &crate::loops::dense::Outputs<'_>,
@@ -102,17 +102,17 @@ macro_rules! dense_tile {
                 const O: usize,
                 const N: usize,
                 const READING: u8,
-                const CODES: bool,
+                const STORING: u8,
             >(
                 pass: &crate::loops::dense::Dense<'_>,
                 sites: &[crate::loops::walk::Site; N],
                 outputs: &crate::loops::dense::Outputs<'_>,
             ) {
                 // SAFETY: the caller's contract, in a function compiled with the tier's instructions.
-                unsafe { crate::loops::dense::tile::<V, O, N, READING, CODES>(pass, sites, outputs) }
+                unsafe { crate::loops::dense::tile::<V, O, N, READING, STORING>(pass, sites, outputs) }
             }
             // SAFETY: the caller's contract.
-            unsafe { tile::<Self, O, N, READING, CODES>(pass, sites, outputs) }
+            unsafe { tile::<Self, O, N, READING, STORING>(pass, sites, outputs) }
         }
     };
 }

@@ -29,31 +29,64 @@ pub(crate) struct OutputStep {
     /// Whether no product of a sum and its multiplier can reach 2^31, so that the zero point may be added and
     /// the clamp applied by saturating integer arithmetic after the conversion.
     pub bounded: bool,
-    /// Whether the zero point is 0 and the range that of a code.
-    pub plain: bool,
     /// Code of real zero in both 16-bit halves.
     pub zero_words: i32,
     /// Least code in all four bytes.
     pub low_codes: i32,
     /// Greatest code in all four bytes.
     pub high_codes: i32,
+    /// What must be done, one of [`kind`].
+    pub kind: u8,
+    /// 2^23 times the factor of each channel.
+    pub rectified_zeros: [f32; BLOCK],
 }
+
+/// The bits of 2^23: with a sum from 0 to 2^23 added, those of 2^23 plus the sum.
+pub(crate) const RECTIFIED_ZERO: i32 = 0x4b00_0000;
 
 impl OutputStep {
     /// The step of four channels that share `range`.
     pub fn new(multipliers: [Multiplier; BLOCK], range: Range) -> Self {
+        // A sum is at most 2^31, so its product with a factor below one is at most 2^31 − 2^7.
+        let bounded = multipliers.iter().all(|m| m.get().abs() < 1.0);
         Self {
             multipliers: multipliers.map(Multiplier::get),
             low: range.low.wrapping_sub(range.zero_point) as f32,
             high: range.high.wrapping_sub(range.zero_point) as f32,
             zero_points: range.zero_point.wrapping_mul(0x0101_0101),
-            // A sum is at most 2^31, so its product with a factor below one is at most 2^31 − 2^7.
-            bounded: multipliers.iter().all(|m| m.get().abs() < 1.0),
-            plain: range == Range { zero_point: 0, low: 0, high: 255 },
+            bounded,
+            kind: kind::of(bounded, range),
             zero_words: range.zero_point.wrapping_mul(0x0001_0001),
             low_codes: range.low.wrapping_mul(0x0101_0101),
             high_codes: range.high.wrapping_mul(0x0101_0101),
+            rectified_zeros: multipliers.map(|m| m.get() * (1 << 23) as f32),
         }
+    }
+
+    /// Prepares the step for sums whose bits, after [`RECTIFIED_ZERO`], are read as floats x, so that
+    /// (x − 2^23)·m is one fused operation; returns what the sums must begin at beside their `bias`: 0 where
+    /// that would not give the same codes. Sums are of `products` products.
+    ///
+    /// For sums from 0 to 2^23 the difference is the sum and the product rounds once, as it should. Lesser
+    /// sums give a product that is not positive, and greater ones a product that is too large: both meet the
+    /// clamp as their true products do, if real zero is the least code and a sum of 2^23 exceeds the
+    /// greatest.
+    pub fn rectify(&mut self, bias: &[i32], products: usize) -> i32 {
+        let products = products as u64 * 255 * 128;
+        let greatest = bias.iter().map(|bias| u64::from(bias.unsigned_abs()) + products).max().unwrap_or(0);
+        let exact = 1 << 23;
+        let fits = |m: f32| {
+            let last = f32::from_bits(RECTIFIED_ZERO as u32 + greatest as u32);
+            m >= 0.0 && last * m < 2.0e9 && (greatest <= exact || m * exact as f32 >= 256.0)
+        };
+        let rectifies = self.kind == kind::PLAIN
+            && greatest < 0x3400_0000
+            && self.multipliers.iter().all(|&multiplier| fits(multiplier));
+        if !rectifies {
+            return 0;
+        }
+        self.kind = kind::RECTIFIED;
+        RECTIFIED_ZERO
     }
 }
 
@@ -71,6 +104,8 @@ pub(crate) trait Vector: Copy {
     const CENTRED: bool;
     /// Registers of pixels per tile of eight (of 32 registers) or four (of 16) output channels.
     const SITES: usize;
+    /// Whether [`Vector::requantize_as`] does less where the kind of the step allows.
+    const KINDS: bool = false;
     /// Bytes that four weights occupy where [`Vector::weights`] reads them: 4 as stored, or 8 when widened.
     const WEIGHT_BYTES: usize;
 
@@ -88,7 +123,7 @@ pub(crate) trait Vector: Copy {
     /// [`crate::loops::dense::tile`] in a function of its own, compiled with the tier's instructions:
     /// inlined into the loops around it, its constants would be kept in registers and its sums in
     /// memory.
-    unsafe fn dense_tile<const O: usize, const N: usize, const READING: u8, const CODES: bool>(
+    unsafe fn dense_tile<const O: usize, const N: usize, const READING: u8, const STORING: u8>(
         pass: &Dense<'_>,
         sites: &[Site; N],
         outputs: &Outputs<'_>,
@@ -105,6 +140,15 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(target: *mut u8, pixels: Self::Pixels, count: usize);
     /// Writes the first `count` ≤ `LANES` pixels to pixels 0, 2, 4 … and leaves those between alone.
     unsafe fn store_even(target: *mut u8, pixels: Self::Pixels, count: usize);
+    /// Writes the first `count` ≤ `LANES` pixels of both, one of `left`, one of `right`.
+    #[inline(always)]
+    unsafe fn store_pairs(target: *mut u8, left: Self::Pixels, right: Self::Pixels, count: usize) {
+        // SAFETY: the caller's contract: every pixel from `target` on up to the last right one is written.
+        unsafe {
+            Self::store_even(target, left, count);
+            Self::store_even(target.add(PIXEL), right, count);
+        }
+    }
     /// The greater code of each pair.
     unsafe fn greater(a: Self::Pixels, b: Self::Pixels) -> Self::Pixels;
 
@@ -124,6 +168,38 @@ pub(crate) trait Vector: Copy {
     unsafe fn integers(sums: Self::Sums, target: &mut [i32; MAX_LANES]);
     /// Requantizes four channels and packs them into pixels.
     unsafe fn requantize(sums: [Self::Sums; BLOCK], step: &OutputStep) -> Self::Pixels;
+    /// The same for a step of kind `KIND`; sums of [`kind::RECTIFIED`] began at [`RECTIFIED_ZERO`].
+    #[inline(always)]
+    unsafe fn requantize_as<const KIND: u8>(sums: [Self::Sums; BLOCK], step: &OutputStep) -> Self::Pixels {
+        // SAFETY: the caller's contract.
+        unsafe { Self::requantize(sums, step) }
+    }
+}
+
+/// How much of an output step must be done.
+pub(crate) mod kind {
+    use candor_core::arithmetic::Range;
+
+    /// Everything, the clamp before the conversion.
+    pub(crate) const ANY: u8 = 0;
+    /// Everything, in integers after the conversion.
+    pub(crate) const BOUNDED: u8 = 1;
+    /// As `BOUNDED`; the range is that of a code, so saturation clamps.
+    pub(crate) const FULL: u8 = 2;
+    /// As `FULL`; the zero point is 0.
+    pub(crate) const PLAIN: u8 = 3;
+    /// As `PLAIN`, for sums that [`super::OutputStep::rectify`] has prepared.
+    pub(crate) const RECTIFIED: u8 = 4;
+
+    /// The kind of a step before sums are prepared.
+    pub(super) fn of(bounded: bool, range: Range) -> u8 {
+        match (bounded, range) {
+            (true, Range { zero_point: 0, low: 0, high: 255 }) => PLAIN,
+            (true, Range { low: 0, high: 255, .. }) => FULL,
+            (true, _) => BOUNDED,
+            _ => ANY,
+        }
+    }
 }
 
 /// How a tile reads its pixels.

@@ -1,6 +1,6 @@
 //! The avx512vnni tier: sixteen pixels per register, `vpdpbusd` on codes and broadcast weights.
 
-use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector};
+use crate::loops::vector::{MAX_LANES, OutputStep, PIXEL, Vector, kind};
 use core::arch::x86_64::*;
 
 /// 512-bit registers with VNNI.
@@ -21,6 +21,7 @@ impl Vector for Avx512 {
     const REGISTERS: usize = 32;
     const SITES: usize = 3;
     const CENTRED: bool = false;
+    const KINDS: bool = true;
     const WEIGHT_BYTES: usize = 4;
 
     type Pixels = __m512i;
@@ -82,6 +83,26 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_pairs(target: *mut u8, left: __m512i, right: __m512i, count: usize) {
+        // SAFETY: masked lanes are not accessed; the second half is only addressed when it has pixels.
+        unsafe {
+            let lanes = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let near = _mm512_permutex2var_epi32(left, lanes, right);
+            let lanes = _mm512_add_epi32(lanes, _mm512_set1_epi32(8));
+            let far = _mm512_permutex2var_epi32(left, lanes, right);
+            if count == Self::LANES {
+                _mm512_storeu_si512(target.cast(), near);
+                _mm512_storeu_si512(target.add(16 * PIXEL).cast(), far);
+                return;
+            }
+            _mm512_mask_storeu_epi32(target.cast(), first(2 * count.min(8)), near);
+            if count > 8 {
+                _mm512_mask_storeu_epi32(target.add(16 * PIXEL).cast(), first(2 * count - 16), far);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn greater(a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: register arithmetic of this tier.
         unsafe { _mm512_max_epu8(a, b) }
@@ -131,7 +152,25 @@ impl Vector for Avx512 {
     #[inline(always)]
     unsafe fn requantize(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
         // SAFETY: register arithmetic of this tier.
-        unsafe { if step.bounded { requantize_bounded(sums, step) } else { requantize_any(sums, step) } }
+        unsafe {
+            match step.kind {
+                kind::PLAIN => requantize_bounded::<{ kind::PLAIN }>(sums, step),
+                kind::ANY => requantize_any(sums, step),
+                _ => requantize_bounded::<{ kind::BOUNDED }>(sums, step),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn requantize_as<const KIND: u8>(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
+        // SAFETY: register arithmetic of this tier.
+        unsafe {
+            if KIND == kind::ANY {
+                requantize_any(sums, step)
+            } else {
+                requantize_bounded::<KIND>(sums, step)
+            }
+        }
     }
 }
 
@@ -141,23 +180,30 @@ const PIXELS_OF_CHANNELS: i128 = i128::from_le_bytes([0, 4, 8, 12, 1, 5, 9, 13, 
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-unsafe fn requantize_bounded(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
+unsafe fn requantize_bounded<const KIND: u8>(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
     // SAFETY: register arithmetic of this tier.
     unsafe {
         let mut steps = sums;
         for c in 0..4 {
-            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
+            let product = if KIND == kind::RECTIFIED {
+                let (sum, multiplier) = (_mm512_castsi512_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
+                _mm512_fmsub_ps(sum, multiplier, _mm512_set1_ps(step.rectified_zeros[c]))
+            } else {
+                _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]))
+            };
             steps[c] = _mm512_cvtps_epi32(product);
         }
         let lanes = _mm512_broadcast_i32x4(core::mem::transmute::<i128, __m128i>(PIXELS_OF_CHANNELS));
         let mut even = _mm512_packs_epi32(steps[0], steps[1]);
         let mut odd = _mm512_packs_epi32(steps[2], steps[3]);
-        if step.plain {
-            return _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), lanes);
+        if KIND < kind::PLAIN {
+            let zero = _mm512_set1_epi32(step.zero_words);
+            (even, odd) = (_mm512_adds_epi16(even, zero), _mm512_adds_epi16(odd, zero));
         }
-        let zero = _mm512_set1_epi32(step.zero_words);
-        (even, odd) = (_mm512_adds_epi16(even, zero), _mm512_adds_epi16(odd, zero));
         let codes = _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), lanes);
+        if KIND != kind::BOUNDED {
+            return codes;
+        }
         let low = _mm512_max_epu8(codes, _mm512_set1_epi32(step.low_codes));
         _mm512_min_epu8(low, _mm512_set1_epi32(step.high_codes))
     }
