@@ -178,7 +178,7 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
             let input = places[step.inputs[which]].layout;
             step.op.input_rows(which, &input, 0..layout.height).start as u16
         };
-        let finishes = index + 1 == plan.steps() || plan.step(index + 1)?.output != step.output;
+        let finishes = plan.is_last_writer(index);
         halo(&mut entries, step.output);
         entries.push(Entry::Run {
             step: index as u16,
