@@ -92,9 +92,12 @@ impl CpuKernels {
         })
     }
 
-    /// As [`CpuKernels::new`], sharing even the smallest operator among threads: for tests.
-    #[cfg(test)]
-    pub(crate) fn eager(tier: Tier, threads: usize) -> Result<Self, TierError> {
+    /// As [`CpuKernels::new`], sharing even the smallest operator among threads: slower, but the way to test
+    /// the division of small operators.
+    ///
+    /// # Errors
+    /// Those of [`CpuKernels::new`].
+    pub fn eager(tier: Tier, threads: usize) -> Result<Self, TierError> {
         Self::new(tier, threads).map(|kernels| Self { inline_work: 0, ..kernels })
     }
 

@@ -21,6 +21,8 @@ pub(super) const CAPACITY: usize = 8192;
 const NEAR_LINES: usize = 512;
 /// Bytes of a filter small enough to stay there too.
 const NEAR_WEIGHTS: usize = 24 << 10;
+/// Words per output channel up to which a single block of output channels is left to vectors.
+const SMALL_WORDS: usize = 24;
 /// Output rows whose words are always in the stage: the most that one step of products takes.
 pub(super) const ROWS_STEP: usize = 4;
 /// Most bands.
@@ -88,11 +90,13 @@ impl Group {
 }
 
 impl Stage {
-    /// How to stage `pass`; `None` when it keeps accumulators, has no taps, or one step does not fit.
+    /// How to stage `pass`; `None` when it keeps accumulators, has no taps, one step does not fit, or too
+    /// little of a tile would be used to pay for the copy.
     pub fn plan(pass: &Dense<'_>) -> Option<Self> {
         let (plane, order) = (&pass.plane, &pass.order);
         let taps = order.taps;
-        if pass.element != Element::Code || order.words() == 0 {
+        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS;
+        if pass.element != Element::Code || order.words() == 0 || small {
             return None;
         }
         let tap_row = pass.tap_steps[0];
@@ -128,7 +132,6 @@ impl Stage {
         let bands = (1..=bands.min(plane.rows)).min_by_key(|bands| cost(*bands)).unwrap_or(1);
         let band_rows = plane.rows.div_ceil(bands);
         let bands = plane.rows.div_ceil(band_rows);
-        debug_assert!(pass.multipliers.len() % OUTPUT_BLOCK == 0);
         let groups = groups(bands);
         let strip = if groups == 1 && fits(CAPACITY) >= band_rows { fits(CAPACITY) } else { strip };
         Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps })
