@@ -143,7 +143,7 @@ impl Simulation<'_> {
             }
             let (wanted, found) = (name(wanted), name(found));
             Err(format!(
-                "row {row} of tensor {tensor} in slot {slot}: {found:?} for {wanted:?} (tensor + 1, row, byte)"
+                "row {row} of {tensor} in slot {slot}: {found:?}, not {wanted:?} (tensor + 1, row, byte)"
             ))
         };
         Self::image_bytes(&layout, 0..layout.channels).try_for_each(|at| expect(row_tag, at))?;
