@@ -42,7 +42,7 @@ const ROWS_LIMIT: usize = 1 << 15;
 /// Among schedules within this factor of the fastest the smallest is taken.
 const CLOSE: f64 = 1.04;
 /// A streaming schedule may cost this factor more than the fastest.
-const STREAMING: f64 = 1.3;
+const STREAMING: f64 = 2.0;
 
 /// The schedule for a goal. Where none fits the bytes, the smallest there is.
 ///
@@ -154,6 +154,9 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
     for index in 0..plan.tensors() {
         let tensor = plan.tensor(index)?;
         let slots = tensor.layout.stored_rows();
+        if slots > usize::from(u16::MAX) {
+            return Err(PlanError::Tensor { tensor: index as u32, word: 1 });
+        }
         places.push(Place { offset: tensor.offset, slots, layout: tensor.layout });
     }
     let mut entries = Vec::new();
@@ -165,8 +168,8 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
         entries.push(Entry::Halo { tensor, slot: 0, count: top });
         entries.push(Entry::Halo { tensor, slot: bottom, count: layout.halo.bottom as u16 });
     };
-    for input in 0..plan.inputs() {
-        let layout = places[input].layout;
+    for (input, place) in places.iter().enumerate().take(plan.inputs()) {
+        let layout = place.layout;
         let (count, slot) = (layout.height as u16, layout.halo.top as u16);
         entries.push(Entry::Load { input: input as u16, first: 0, count, slot });
         halo(&mut entries, input);

@@ -33,10 +33,9 @@ pub(super) fn cost(
 ) -> Result<(f64, f64), PlanError> {
     let rate = if rate > 0.0 { rate } else { RATE };
     // Nanoseconds to move so many bytes of a tensor.
-    let moved = |tensor: usize, bytes: usize| match planned.places[tensor].bytes().len() {
-        0..=NEAR_BYTES => 0.0,
-        ..=CACHED_BYTES => bytes as f64 / FAR,
-        _ => bytes as f64 / MEMORY,
+    let moved = |tensor: usize, bytes: usize| {
+        let held = planned.places[tensor].bytes().len();
+        if held <= NEAR_BYTES { 0.0 } else { bytes as f64 / if held <= CACHED_BYTES { FAR } else { MEMORY } }
     };
     let (mut total, mut tail) = (0.0, 0.0);
     for entry in &planned.entries {
