@@ -24,6 +24,9 @@ pub const THREADS_LIMIT: usize = 1;
 
 /// Work, in bytes moved, below which waking other threads costs more than it saves: some ten microseconds.
 const INLINE_WORK: usize = 128 << 10;
+/// Work, in bytes moved, below which each thread takes one part: smaller parts cost more to begin than they
+/// even out.
+const EVEN_WORK: usize = 1 << 20;
 /// Products that take about as long as moving one byte.
 const PRODUCTS_PER_BYTE: usize = 32;
 /// Weights that no longer stay in a core's own cache; each thread then takes one part, to read them only
@@ -130,7 +133,8 @@ impl CpuKernels {
         if threads == 1 || work < self.inline_work || output.count < 2 {
             return part(output);
         }
-        let least = if weights > WEIGHTS_BYTES { output.count.div_ceil(threads) } else { 1 };
+        let even = weights > WEIGHTS_BYTES || work < EVEN_WORK;
+        let least = if even { output.count.div_ceil(threads) } else { 1 };
         let remaining = Mutex::new(Some(output));
         let next = || {
             let mut slot = remaining.lock().ok()?;

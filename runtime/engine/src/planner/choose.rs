@@ -19,8 +19,10 @@ pub struct Goal {
     pub keep_output: bool,
     /// The number of a schedule in the [`survey`], whatever the rest asks for.
     pub number: Option<usize>,
-    /// Products per nanosecond of the kernels, for the model of cost.
+    /// Products per nanosecond of the kernels on one thread, for the model of cost.
     pub rate: f64,
+    /// Threads that share every run of rows; 0 means one.
+    pub threads: usize,
 }
 
 /// Pixels that one unit computes at a time, and the rows of the model's input that this may stand for, from
@@ -144,7 +146,7 @@ fn build(
 ) -> Result<Option<Planned>, PlanError> {
     let stores = Stores::new(plan, units, stretches, goal.keep_output)?;
     let Some(mut planned) = Emitter::new(plan, units, stores).run(stretches)? else { return Ok(None) };
-    (planned.cost, planned.tail) = cost::cost(plan, units, &planned, goal.rate)?;
+    (planned.cost, planned.tail) = cost::cost(plan, units, &planned, &goal)?;
     Ok(Some(planned))
 }
 
