@@ -19,11 +19,21 @@ pub enum Tier {
     Neon,
     /// AArch64 with Advanced SIMD and the dot product extension.
     NeonDot,
+    /// The same with the matrix extension for bytes.
+    I8mm,
 }
 
 /// Every tier, slowest first.
-const ALL: [Tier; 7] =
-    [Tier::Reference, Tier::Avx2, Tier::AvxVnni, Tier::Avx512Vnni, Tier::Amx, Tier::Neon, Tier::NeonDot];
+const ALL: [Tier; 8] = [
+    Tier::Reference,
+    Tier::Avx2,
+    Tier::AvxVnni,
+    Tier::Avx512Vnni,
+    Tier::Amx,
+    Tier::Neon,
+    Tier::NeonDot,
+    Tier::I8mm,
+];
 
 /// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
@@ -48,6 +58,7 @@ impl Tier {
             Self::Amx => "amx",
             Self::Neon => "neon",
             Self::NeonDot => "neondot",
+            Self::I8mm => "i8mm",
         }
     }
 
@@ -61,6 +72,7 @@ impl Tier {
             Self::Amx => 1200.0,
             Self::Neon => 30.0,
             Self::NeonDot => 60.0,
+            Self::I8mm => 100.0,
         }
     }
 
@@ -87,6 +99,8 @@ impl Tier {
             Self::Neon => has!(is_aarch64_feature_detected, "neon"),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::NeonDot => has!(is_aarch64_feature_detected, "neon", "dotprod"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::I8mm => has!(is_aarch64_feature_detected, "neon", "dotprod", "i8mm"),
             #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
             _ => false,
         }

@@ -13,6 +13,7 @@ pub(crate) const PIXEL: usize = BLOCK;
 
 /// The requantize step of four neighbouring output channels.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "conversions saturate: codes are clamped"))]
 pub(crate) struct OutputStep {
     /// Factor of each channel.
     pub multipliers: [f32; BLOCK],
