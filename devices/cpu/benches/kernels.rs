@@ -1,7 +1,7 @@
 //! Prints the rate of each tier's kernels on one thread beside that of its dot product on registers alone.
 //!
-//! Arguments choose tiers by name; without any, all available ones run. Times are the least of several
-//! runs.
+//! Arguments choose tiers by name and convolutions by a part of theirs; without any, all run. Times are the
+//! least of several runs.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use candor_core::arithmetic::{Multiplier, Range};
@@ -11,9 +11,10 @@ use candor_core::ops::max_pool::ClippedWindow;
 use candor_core::ops::order::Order;
 use candor_core::ops::record::Window;
 use candor_core::ops::{
-    Add, Convolution, CopyChannels, Depthwise, GroupNorm, Lookup, MaxPool, Multiply, Remap,
+    Add, AveragePool, Convolution, CopyChannels, Depthwise, GroupNorm, Lookup, MaxPool, Multiply, Remap,
     TransposedConvolution,
 };
+use candor_core::plan::ALIGNMENT;
 use candor_core::tensor::{Element, Halo, Layout, Rows, RowsMut};
 use candor_cpu::{CpuKernels, Tier};
 use std::time::Instant;
@@ -46,15 +47,17 @@ impl Constants {
     fn new(weights: usize, outputs: usize, phases: usize) -> Self {
         let padded = outputs.div_ceil(8) * 8;
         Self {
-            weights: (0..weights * padded).map(|i| (i * 31 % 255) as u8 as i8).collect(),
+            weights: (0..weights * padded + ALIGNMENT).map(|i| (i * 31 % 255) as u8 as i8).collect(),
             bias: vec![0; padded * phases],
             multipliers: vec![Multiplier::new(1.0e-4); padded],
         }
     }
 
     fn filter(&self) -> Filter<'_> {
+        // A package aligns its constants.
+        let start = self.weights.as_ptr().align_offset(ALIGNMENT);
         Filter {
-            weights: &self.weights,
+            weights: &self.weights[start..],
             bias: &self.bias,
             weight_sums: &self.bias,
             multipliers: &self.multipliers,
@@ -99,10 +102,10 @@ fn transposed(kernels: &CpuKernels, size: usize, channels: [usize; 2]) -> f64 {
     (to.height * to.width * channels[0] * channels[1]) as f64 / time / 1.0e9
 }
 
-/// Prints 10⁹ output codes per second of the operators that move codes, 32 channels at 256×256.
-fn maps(kernels: &CpuKernels) {
-    let layout = Layout::packed(256, 256, 32, HALO, Element::Code);
-    let half = Layout::packed(128, 128, 32, HALO, Element::Code);
+/// Prints 10⁹ output codes per second of the operators that move codes, 32 channels of side `size`.
+fn maps(kernels: &CpuKernels, size: usize) {
+    let layout = Layout::packed(size, size, 32, HALO, Element::Code);
+    let half = Layout::packed(size / 2, size / 2, 32, HALO, Element::Code);
     let (input, mut output) = (codes(layout), vec![0; layout.bytes()]);
     let rows = Rows::whole(layout, &input);
     let constants = Constants::new(9 * 4, 32, 1);
@@ -123,8 +126,15 @@ fn maps(kernels: &CpuKernels) {
     print("depthwise3x3", layout, &|to| kernels.depthwise(&op, rows, to));
     let op = Depthwise { window: Window { stride: [2, 2], ..window }, ..op };
     print("depthwise3x3s2", half, &|to| kernels.depthwise(&op, rows, to));
+    let wide = Constants::new(25 * 4, 32, 1);
+    let layout5 = Layout::packed(size - 2, size - 2, 32, HALO, Element::Code);
+    let window = Window { kernel: [5, 5], stride: [1, 1], dilation: [1, 1], pads: [1, 1] };
+    let op = Depthwise { window, weights: &wide.weights, ..op };
+    print("depthwise5x5", layout5, &|to| kernels.depthwise(&op, rows, to));
     let window = ClippedWindow { kernel: [2, 2], stride: [2, 2], dilation: [1, 1], pads: [0, 0] };
     print("max2x2s2", half, &|to| kernels.max_pool(&MaxPool { window }, rows, to));
+    let op = AveragePool { window, multipliers: &[Multiplier::new(0.25); 5], zero_point: 3, range: RANGE };
+    print("average2x2s2", half, &|to| kernels.average_pool(&op, rows, to));
     let op = Add { factors: [1 << 22, 1 << 20], constant: -7, multiplier, range: RANGE };
     print("add", layout, &|to| kernels.add(&op, rows, rows, to));
     let op = Multiply { zero_points: [3, 5], multiplier, range: RANGE };
@@ -132,11 +142,16 @@ fn maps(kernels: &CpuKernels) {
     let table: Vec<u8> = (0..=255).rev().collect();
     let op = Lookup { tables: &table, per_channel: false };
     print("lookup", layout, &|to| kernels.lookup(&op, rows, to));
-    let map: Vec<u16> = (0..256).map(|at| at / 2).collect();
+    let tables: Vec<u8> = (0..32 * 256).map(|at| (at % 253) as u8).collect();
+    let op = Lookup { tables: &tables, per_channel: true };
+    print("lookup-by-channel", layout, &|to| kernels.lookup(&op, rows, to));
+    let map: Vec<u16> = (0..size as u16).map(|at| at / 2).collect();
     let op = Remap { rows: &map, columns: &map, fill: 0 };
     print("remap", layout, &|to| kernels.remap(&op, rows, to));
     let op = CopyChannels { from: 0, to: 0, count: 32, table: None };
     print("copy", layout, &|to| kernels.copy_channels(&op, rows, to));
+    let op = CopyChannels { from: 0, to: 0, count: 32, table: Some(&table) };
+    print("copy-rescaled", layout, &|to| kernels.copy_channels(&op, rows, to));
     let op = CopyChannels { from: 1, to: 2, count: 29, table: None };
     print("copy-shifted", layout, &|to| kernels.copy_channels(&op, rows, to));
     let op = GroupNorm {
@@ -149,15 +164,44 @@ fn maps(kernels: &CpuKernels) {
     let affine = [[multiplier; 2]; 32];
     print("normalise", layout, &|to| kernels.group_norm(&op, &affine, rows, to));
     let time = seconds(|| kernels.channel_sums(rows, &mut [[0; 2]; 32]));
-    print!(" sums {:.1}", (256.0 * 256.0 * 32.0) / time / 1.0e9);
+    print!(" sums {:.1}", (size * size * 32) as f64 / time / 1.0e9);
     let time = seconds(|| kernels.gram(rows, &mut [0; 528]));
-    println!(" gram {:.1} products", (256.0 * 256.0 * 528.0) / time / 1.0e9);
+    println!(" gram {:.1} products", (size * size * 528) as f64 / time / 1.0e9);
+}
+
+/// The shapes of convolutions, by name; a rate in 10⁹ products per second.
+fn shapes(kernels: &CpuKernels, print: &dyn Fn(&str, &dyn Fn() -> f64)) {
+    let dense = |channels: [usize; 2], size: usize, side: usize, stride: usize| {
+        let step = if stride == 1 { String::new() } else { format!(" s{stride}") };
+        let name = format!("{side}x{side}{step} {}->{} at {size}", channels[0], channels[1]);
+        print(&name, &|| convolution(kernels, size, channels, side, stride));
+    };
+    for (channels, size) in [(8, 512), (16, 256), (32, 256), (64, 128), (128, 64), (256, 64)] {
+        dense([channels, channels], size, 3, 1);
+    }
+    dense([32, 32], 48, 3, 1);
+    dense([1, 8], 512, 3, 1);
+    dense([1, 32], 256, 3, 1);
+    dense([256, 256], 32, 3, 1);
+    dense([512, 512], 16, 3, 1);
+    dense([64, 64], 24, 3, 1);
+    dense([64, 64], 8, 3, 1);
+    dense([64, 128], 128, 3, 2);
+    dense([32, 192], 64, 1, 1);
+    dense([192, 32], 64, 1, 1);
+    dense([32, 2], 256, 1, 1);
+    for channels in [[64, 32], [16, 8]] {
+        let name = format!("transposed 2x2 {}->{} at 64", channels[0], channels[1]);
+        print(&name, &|| transposed(kernels, 64, channels));
+    }
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|name| !name.starts_with('-')).collect();
+    let (tiers, parts): (Vec<_>, Vec<_>) =
+        arguments.iter().partition(|argument| Tier::from_name(argument).is_some());
     for tier in Tier::available().skip(1) {
-        if !wanted.is_empty() && !wanted.iter().any(|name| name == tier.name()) {
+        if !tiers.is_empty() && !tiers.iter().any(|name| *name == tier.name()) {
             continue;
         }
         let kernels = CpuKernels::new(tier, 1).unwrap();
@@ -165,22 +209,18 @@ fn main() {
         let time = seconds(|| products = kernels.roof_products(1_000_000));
         let roof = products as f64 / time / 1.0e9;
         println!("{tier}: dot product on registers {roof:.0} GMAC/s; GMAC/s and fraction of it:");
-        let line = |name: &str, rate: f64| println!("  {name:26} {rate:6.0}  {:.2}", rate / roof);
-        for (channels, size) in [(8, 512), (16, 256), (32, 256), (64, 128), (128, 64), (256, 64)] {
-            let name = format!("3x3 {channels}->{channels} at {size}");
-            line(&name, convolution(&kernels, size, [channels, channels], 3, 1));
+        shapes(&kernels, &|name, rate| {
+            if parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str())) {
+                let rate = rate();
+                println!("  {name:26} {rate:6.0}  {:.2}", rate / roof);
+            }
+        });
+        // Beyond the core's own cache, and within it, as where a plan runs a few rows at a time.
+        for size in [256, 64] {
+            if parts.is_empty() {
+                print!("  10^9 codes/s at {size}:");
+                maps(&kernels, size);
+            }
         }
-        line("3x3 1->32 at 256", convolution(&kernels, 256, [1, 32], 3, 1));
-        line("3x3 256->256 at 32", convolution(&kernels, 32, [256, 256], 3, 1));
-        line("3x3 512->512 at 16", convolution(&kernels, 16, [512, 512], 3, 1));
-        line("3x3 64->64 at 24", convolution(&kernels, 24, [64, 64], 3, 1));
-        line("3x3 64->64 at 8", convolution(&kernels, 8, [64, 64], 3, 1));
-        line("3x3 s2 64->128 at 128", convolution(&kernels, 128, [64, 128], 3, 2));
-        line("1x1 32->192 at 64", convolution(&kernels, 64, [32, 192], 1, 1));
-        line("1x1 192->32 at 64", convolution(&kernels, 64, [192, 32], 1, 1));
-        line("1x1 32->2 at 256", convolution(&kernels, 256, [32, 2], 1, 1));
-        line("transposed 2x2 64->32 at 64", transposed(&kernels, 64, [64, 32]));
-        print!("  10^9 codes/s:");
-        maps(&kernels);
     }
 }

@@ -4,6 +4,7 @@
 //! The first two multiply signed bytes: codes are centred by flipping their top bit, and sums start with
 //! `128·Σw` more.
 
+mod codebook;
 mod dense;
 mod dot;
 pub(crate) mod i8mm;
@@ -11,3 +12,4 @@ mod matrix;
 pub(crate) mod neon;
 pub(crate) mod neondot;
 mod quad;
+mod quartets;

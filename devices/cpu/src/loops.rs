@@ -2,10 +2,12 @@
 
 pub(crate) mod bounds;
 pub(crate) mod channels;
+pub(crate) mod codebook;
 pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod instance;
+pub(crate) mod quartets;
 pub(crate) mod resample;
 pub(crate) mod roof;
 pub(crate) mod vector;

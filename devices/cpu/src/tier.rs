@@ -23,18 +23,6 @@ pub enum Tier {
     I8mm,
 }
 
-/// Every tier, slowest first.
-const ALL: [Tier; 8] = [
-    Tier::Reference,
-    Tier::Avx2,
-    Tier::AvxVnni,
-    Tier::Avx512Vnni,
-    Tier::Amx,
-    Tier::Neon,
-    Tier::NeonDot,
-    Tier::I8mm,
-];
-
 /// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
 #[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 macro_rules! has {
@@ -47,7 +35,26 @@ macro_rules! has {
     }};
 }
 
+/// Whether the CPU permutes bytes across a register (VBMI): a faster way to look up codes, not a tier of its
+/// own.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_byte_permutations() -> bool {
+    has!(is_x86_feature_detected, "avx512vbmi")
+}
+
 impl Tier {
+    /// Every tier, slowest first of each architecture, whether this machine has it or not.
+    pub const ALL: [Self; 8] = [
+        Self::Reference,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+        Self::Amx,
+        Self::Neon,
+        Self::NeonDot,
+        Self::I8mm,
+    ];
+
     /// The name used on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -78,7 +85,7 @@ impl Tier {
 
     /// The tier of that name, present or not.
     pub fn from_name(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|tier| tier.name() == name)
+        Self::ALL.into_iter().find(|tier| tier.name() == name)
     }
 
     /// Whether this machine can run the tier.
@@ -108,7 +115,7 @@ impl Tier {
 
     /// The tiers this machine can run, slowest first; never empty.
     pub fn available() -> impl Iterator<Item = Self> {
-        ALL.into_iter().filter(|tier| tier.is_available())
+        Self::ALL.into_iter().filter(|tier| tier.is_available())
     }
 
     /// The fastest tier this machine can run.

@@ -5,4 +5,6 @@ pub(crate) mod amx;
 pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod avxvnni;
+mod codebook;
+mod quartets;
 mod ymm;

@@ -11,7 +11,7 @@ pub struct RunOptions {
     /// Device: cpu (others need a build with that feature)
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// Kernel tier: reference, avx2, avxvnni, avx512vnni, neon, neondot; the best one by default
+    /// Kernel tier: reference, avx2, avxvnni, avx512vnni, amx, neon, neondot, i8mm; the best one by default
     #[arg(long, env = "CANDOR_TIER")]
     pub tier: Option<String>,
     /// Threads
@@ -20,6 +20,9 @@ pub struct RunOptions {
     /// Greatest number of bytes to hold beyond the package, such as 8MiB
     #[arg(long)]
     pub memory: Option<String>,
+    /// Use the schedule of this number, as inspect --plan lists them, instead of the best one
+    #[arg(long)]
+    pub schedule: Option<usize>,
 }
 
 impl RunOptions {
@@ -38,15 +41,20 @@ impl RunOptions {
             return Err(Failure::usage("--threads must be 1..=64"));
         }
         let memory = self.memory.as_deref().map(bytes).transpose()?;
-        Ok(SessionOptions { tier, threads: self.threads, memory, ..Default::default() })
+        Ok(SessionOptions {
+            tier,
+            threads: self.threads,
+            memory,
+            schedule: self.schedule,
+            ..Default::default()
+        })
     }
 }
 
 fn tier(name: &str) -> Result<Tier, Failure> {
     Tier::from_name(name).ok_or_else(|| {
-        Failure::usage(format!(
-            "no tier is called '{name}'; there are reference, avx2, avxvnni, avx512vnni, neon and neondot"
-        ))
+        let names: Vec<&str> = Tier::ALL.iter().map(|tier| tier.name()).collect();
+        Failure::usage(format!("no tier is called '{name}'; there are {}", names.join(", ")))
     })
 }
 

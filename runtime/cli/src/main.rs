@@ -6,7 +6,13 @@ mod exit;
 mod input;
 
 use clap::{Parser, Subcommand};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
 use std::process::ExitCode;
+
+/// The system's allocator, counting, so that `bench` can say what a frame allocates.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[derive(Parser)]
 #[command(name = "candor", version, about = "Segments frames and says, for every pixel, how far to trust it")]

@@ -113,7 +113,15 @@ pub struct Range {
 /// Rounds half to even; `x` must lie within ±2^22.
 #[inline(always)]
 pub fn round_half_even(x: f32) -> i32 {
-    ((x + ROUNDING) - ROUNDING) as i32
+    // The sum's unit is 1, so its bits count integers; this needs neither a conversion nor its checks.
+    (x + ROUNDING).to_bits().wrapping_sub(ROUNDING.to_bits()) as i32
+}
+
+/// `x` within `low..=high`; a NaN becomes `low`.
+#[inline(always)]
+fn clamp(x: f32, low: f32, high: f32) -> f32 {
+    let raised = if x > low { x } else { low };
+    if raised < high { raised } else { high }
 }
 
 /// The one requantize step: `clamp(rne(f32(accumulator) · multiplier) + zero_point, low, high)`.
@@ -127,7 +135,7 @@ pub fn requantize(accumulator: i32, multiplier: Multiplier, range: Range) -> i32
     let product = accumulator as f32 * multiplier.0;
     let low = (range.low - range.zero_point) as f32;
     let high = (range.high - range.zero_point) as f32;
-    round_half_even(product.max(low).min(high)) + range.zero_point
+    round_half_even(clamp(product, low, high)) + range.zero_point
 }
 
 /// Requantize with a real offset, for normalisation: `clamp(rne(f32(accumulator)·multiplier + offset) +
@@ -140,7 +148,23 @@ pub fn requantize_affine(accumulator: i32, multiplier: Multiplier, offset: Multi
     let value = accumulator as f32 * multiplier.0 + offset.0;
     let low = (range.low - range.zero_point) as f32;
     let high = (range.high - range.zero_point) as f32;
-    round_half_even(value.max(low).min(high)) + range.zero_point
+    round_half_even(clamp(value, low, high)) + range.zero_point
+}
+
+/// `part / total` in 1/65535, rounded to nearest, halves up; `part` ≤ `total` < 2^24.
+///
+/// # Exactness
+/// The f32 estimate is within 2^-6 of the quotient, so its nearest integer is off by one at most; the rest of
+/// the integer division, which wraps around 2^32 but is small, tells. Unlike that division this is done for
+/// several pixels at once where a processor can.
+#[inline(always)]
+pub fn share(part: u16, total: u32) -> u16 {
+    const WHOLE: u32 = u16::MAX as u32;
+    let total = total.max(1);
+    let estimate = round_half_even(f32::from(part) * WHOLE as f32 / total as i32 as f32);
+    let rounded = (u32::from(part) * WHOLE).wrapping_add(total / 2);
+    let rest = rounded.wrapping_sub((estimate as u32).wrapping_mul(total)) as i32;
+    (estimate + i32::from(rest >= total as i32) - i32::from(rest < 0)) as u16
 }
 
 /// The constants of a normalisation that are known when the package is made.

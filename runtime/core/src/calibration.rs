@@ -1,8 +1,12 @@
 //! From output values to mask and confidence, by tables: no exponential and no float map on the device.
 
+use crate::arithmetic::share;
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
 use crate::tensor::Rows;
 use core::ops::Range;
+
+mod boundary;
+mod rows;
 
 /// Full scale of a probability.
 pub const CERTAIN: u16 = u16::MAX;
@@ -79,24 +83,10 @@ pub fn apply(
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let width = output.layout.width;
-    let rows = output.image_rows();
-    let begin = rows.start * width;
-    let labels = mask.iter_mut().zip(confidence.iter_mut()).enumerate().skip(begin).take(rows.len() * width);
-    for (at, (label, value)) in labels {
-        let (y, x) = (at / width, at % width);
-        match head.activation {
-            Activation::Sigmoid => {
-                *value = head.index(output.value(y, x, 0), 0);
-                *label = u8::from(i32::from(*value) > INDEX_CENTRE);
-            }
-            Activation::Softmax => {
-                let (class, probability) = softmax_pixel(head, tables, output, y, x);
-                *label = class;
-                *value = probability;
-            }
-        }
-    }
+    let (width, rows) = (output.layout.width, output.image_rows());
+    let end = (rows.end * width).min(mask.len()).min(confidence.len());
+    let begin = (rows.start * width).min(end);
+    rows::apply(head, tables, output, &mut mask[begin..end], &mut confidence[begin..end]);
 }
 
 /// Ends the confidence of rows `rows` of a map `width` pixels wide, once [`apply`] made the mask of these
@@ -109,14 +99,17 @@ pub fn finish(
     mask: &[u8],
     confidence: &mut [u16],
 ) {
-    if head.activation != Activation::Sigmoid {
-        return;
-    }
-    let height = mask.len() / width.max(1);
-    let pixels = rows.start * width..rows.end * width;
-    for (at, value) in confidence.iter_mut().enumerate().take(pixels.end).skip(pixels.start) {
-        let foreground = sigmoid_pixel(tables, mask, [height, width], at, *value);
-        *value = if mask[at] == 0 { CERTAIN - foreground } else { foreground };
+    let far = tables.base.first_chunk();
+    let near = tables.boundary.map_or(far, <[u16]>::first_chunk);
+    if let (Activation::Sigmoid, Some(far), Some(near)) = (head.activation, far, near) {
+        match tables.boundary {
+            Some(_) => boundary::finish([far, near], width, rows, mask, confidence),
+            None => {
+                let pixels = rows.start * width..rows.end * width;
+                let pixels = mask.iter().zip(confidence).take(pixels.end).skip(pixels.start);
+                pixels.for_each(|(&label, value)| *value = rows::of_label(far, *value, label));
+            }
+        }
     }
 }
 
@@ -192,7 +185,7 @@ impl<'a> SoftmaxPixel<'a> {
                 pixel.second = pixel.second.max(index);
             }
         }
-        pixel.total = (0..head.channels).map(|class| pixel.weight(class)).sum();
+        pixel.total = (0..head.channels).map(|class| u32::from(pixel.weight(class))).sum();
         pixel
     }
 
@@ -200,33 +193,17 @@ impl<'a> SoftmaxPixel<'a> {
         self.head.index(self.output.value(self.at.0, self.at.1, class), class)
     }
 
-    fn weight(&self, class: usize) -> u32 {
+    fn weight(&self, class: usize) -> u16 {
         let per_class = !self.tables.per_class.is_empty();
         let rival = if per_class && class == self.class { self.second } else { self.greatest };
         let difference = i32::from(self.index(class)) - i32::from(rival);
         let entry = (INDEX_CENTRE + difference).clamp(0, INDEX_COUNT as i32 - 1) as usize;
-        u32::from(if per_class {
-            self.tables.per_class[class * INDEX_COUNT + entry]
-        } else {
-            self.tables.base[entry]
-        })
+        if per_class { self.tables.per_class[class * INDEX_COUNT + entry] } else { self.tables.base[entry] }
     }
 
     fn probability(&self, class: usize) -> u16 {
-        ratio(self.weight(class), self.total)
+        share(self.weight(class), self.total)
     }
-}
-
-fn softmax_pixel(head: &Head<'_>, tables: &Tables<'_>, output: Rows<'_>, y: usize, x: usize) -> (u8, u16) {
-    let pixel = SoftmaxPixel::new(head, tables, output, y, x);
-    (pixel.class as u8, pixel.probability(pixel.class))
-}
-
-/// `part / total` in 1/65535, rounded to nearest; parts are at most 65535, so the product fits.
-fn ratio(part: u32, total: u32) -> u16 {
-    let total = total.max(1);
-    let scaled = u64::from(part) * u64::from(CERTAIN) + u64::from(total / 2);
-    (scaled / u64::from(total)).min(u64::from(CERTAIN)) as u16
 }
 
 #[cfg(test)]

@@ -57,13 +57,4 @@ impl FrameView<'_> {
         }
         Ok(())
     }
-
-    /// Sample `index` as an integer.
-    #[inline(always)]
-    pub(crate) fn sample(&self, index: usize) -> u16 {
-        match self.samples {
-            Samples::U8(samples) => u16::from(samples[index]),
-            Samples::U16(samples) => samples[index],
-        }
-    }
 }

@@ -4,6 +4,8 @@ use candor_core::package::Geometry;
 
 /// Fraction bits of a resampling coefficient.
 const PRECISION: u32 = 22;
+/// Columns summed together by loops of constant length.
+const SPAN: usize = 64;
 
 /// Coefficients of one axis: for each output position the first input position and its weights.
 #[derive(Debug, Clone, Default)]
@@ -45,39 +47,56 @@ impl Resampler {
         self.starts.len() == self.input
     }
 
-    /// The weighted sum at output `at` of samples read by `sample`.
-    #[inline(always)]
-    fn apply(&self, at: usize, sample: impl Fn(usize) -> u16) -> u16 {
-        if self.is_identity() {
-            return sample(at);
-        }
-        let start = self.starts[at];
-        let weights = &self.weights[at * self.taps..(at + 1) * self.taps];
-        let mut sum = 1u64 << (PRECISION - 1);
-        for (offset, &weight) in weights.iter().enumerate().take_while(|(o, _)| start + o < self.input) {
-            sum += u64::from(sample(start + offset)) * u64::from(weight);
-        }
-        (sum >> PRECISION).min(u64::from(u16::MAX)) as u16
+    /// First input position and weights of output `at`; positions past the input take no part.
+    fn taps(&self, at: usize) -> (usize, &[u32]) {
+        (self.starts[at], &self.weights[at * self.taps..(at + 1) * self.taps])
     }
 
     /// Resizes a row-major plane of `height × self.input` samples along its columns.
     pub fn columns(&self, plane: &[u16], target: &mut [u16]) {
         let width = self.starts.len();
         for (source, row) in plane.chunks_exact(self.input).zip(target.chunks_exact_mut(width)) {
+            if self.is_identity() {
+                row.copy_from_slice(source);
+                continue;
+            }
             for (x, sample) in row.iter_mut().enumerate() {
-                *sample = self.apply(x, |i| source[i]);
+                let (start, weights) = self.taps(x);
+                let products = source[start..].iter().zip(weights);
+                *sample = rounded(products.map(|(&sample, &weight)| product(sample, weight)).sum());
             }
         }
     }
 
     /// Resizes a row-major plane of `self.input × width` samples along its rows.
     pub fn rows(&self, plane: &[u16], width: usize, target: &mut [u16]) {
+        if self.is_identity() {
+            return target.copy_from_slice(&plane[..target.len()]);
+        }
         for (y, row) in target.chunks_exact_mut(width).enumerate() {
-            for (x, sample) in row.iter_mut().enumerate() {
-                *sample = self.apply(y, |i| plane[i * width + x]);
+            let (start, weights) = self.taps(y);
+            for (index, part) in row.chunks_mut(SPAN).enumerate() {
+                let mut sums = [0u64; SPAN];
+                let rows = plane[start * width..].chunks_exact(width);
+                for (source, &weight) in rows.zip(weights) {
+                    for (sum, &sample) in sums.iter_mut().zip(&source[index * SPAN..]) {
+                        *sum += product(sample, weight);
+                    }
+                }
+                part.iter_mut().zip(sums).for_each(|(sample, sum)| *sample = rounded(sum));
             }
         }
     }
+}
+
+/// A sample times its weight.
+fn product(sample: u16, weight: u32) -> u64 {
+    u64::from(sample) * u64::from(weight)
+}
+
+/// A weighted sum without the fraction bits, rounded to nearest.
+fn rounded(sum: u64) -> u16 {
+    ((sum + (1 << (PRECISION - 1))) >> PRECISION).min(u64::from(u16::MAX)) as u16
 }
 
 /// The part of a frame that one run of the model covers, along one axis.
@@ -131,6 +150,21 @@ pub fn mirror(position: usize, extent: usize) -> usize {
 /// `model`.
 pub fn nearest(at: usize, extent: usize, model: usize) -> usize {
     ((2 * at + 1) * model / (2 * extent)).min(model - 1)
+}
+
+/// [`nearest`] of `at`, `at + 1` …, without a division for each.
+pub fn nearest_from(at: usize, extent: usize, model: usize) -> impl Iterator<Item = usize> {
+    let (divisor, step) = (2 * extent, 2 * model);
+    let start = (2 * at + 1) * model;
+    let (mut position, mut rest) = (start / divisor, start % divisor);
+    let (whole, part) = (step / divisor, step % divisor);
+    core::iter::repeat_with(move || {
+        let current = position.min(model - 1);
+        rest += part;
+        position += whole + usize::from(rest >= divisor);
+        rest -= if rest >= divisor { divisor } else { 0 };
+        current
+    })
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Planned {
     }
 
     /// Drops what only drawing needs, for sessions.
-    fn slim(&mut self) {
+    pub(crate) fn slim(&mut self) {
         (self.stretches, self.lifetimes) = (Vec::new(), Vec::new());
         self.entries.shrink_to_fit();
     }

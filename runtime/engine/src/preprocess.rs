@@ -1,7 +1,7 @@
 //! From frame samples to input codes: channels, geometry, normalisation, quantization.
 
 use crate::error::{Error, ErrorKind};
-use crate::frame::FrameView;
+use crate::frame::{FrameView, Samples};
 use crate::geometry::{Resampler, mirror};
 use candor_core::arithmetic::{Moments, Multiplier, Normalization, Range, Scale, requantize_affine};
 use candor_core::package::{ChannelOrder, Geometry, Normalize, Preprocess};
@@ -105,16 +105,11 @@ impl Preprocessor {
 
     /// Splits samples into one plane per model channel: those of `frame` go to `start` of planes of `pixels`.
     fn separate(&mut self, frame: &FrameView<'_>, start: usize, pixels: usize) {
-        for at in 0..frame.width * frame.height {
-            let sample =
-                |c: usize| frame.sample(at * frame.channels + if frame.channels == 1 { 0 } else { c });
-            let to = start + at;
-            match self.settings.order {
-                ChannelOrder::Gray if frame.channels == 1 => self.planes[to] = sample(0),
-                ChannelOrder::Gray => self.planes[to] = luma([sample(0), sample(1), sample(2)]),
-                ChannelOrder::Rgb => (0..3).for_each(|c| self.planes[c * pixels + to] = sample(c)),
-                ChannelOrder::Bgr => (0..3).for_each(|c| self.planes[c * pixels + to] = sample(2 - c)),
-            }
+        let (order, count) = (self.settings.order, frame.width * frame.height);
+        let planes = self.planes.chunks_exact_mut(pixels).map(|plane| &mut plane[start..start + count]);
+        match frame.samples {
+            Samples::U8(samples) => separate_samples(order, frame.channels, samples, planes),
+            Samples::U16(samples) => separate_samples(order, frame.channels, samples, planes),
         }
     }
 
@@ -168,18 +163,26 @@ impl Preprocessor {
         }
     }
 
-    /// The input code of a sample of `channel`.
+    /// The input codes of samples of `channel`, in order.
     ///
     /// # Exactness
     /// One integer conversion, one multiply, one addition in f32, half to even, saturating.
-    #[inline(always)]
-    fn code(&self, sample: u16, channel: usize) -> u8 {
-        let value = match self.settings.normalize {
-            Normalize::Window { low, high } => i32::from(sample).clamp(low as i32, high as i32),
-            _ => i32::from(sample),
+    fn codes<'s>(
+        &self,
+        channel: usize,
+        samples: impl Iterator<Item = &'s u16>,
+        codes: impl Iterator<Item = &'s mut u8>,
+    ) {
+        let [low, high] = match self.settings.normalize {
+            Normalize::Window { low, high } => [low as i32, high as i32],
+            _ => [0, i32::from(u16::MAX)],
         };
         let range = Range { zero_point: i32::from(self.zero_point), low: 0, high: 255 };
-        requantize_affine(value, self.slopes[channel], self.offsets[channel], range) as u8
+        let (slope, offset) = (self.slopes[channel], self.offsets[channel]);
+        for (code, &sample) in codes.zip(samples) {
+            let value = i32::from(sample).clamp(low, high);
+            *code = requantize_affine(value, slope, offset, range) as u8;
+        }
     }
 
     /// Codes of row `y` of `channel` in the model window whose top left is at frame position `origin` (row,
@@ -190,9 +193,12 @@ impl Preprocessor {
         let [rows, columns] = if tiled { self.extent } else { [height, width] };
         let plane = &self.source()[channel * rows * columns..(channel + 1) * rows * columns];
         let source = &plane[mirror(origin[0] + y, rows) * columns..][..columns];
-        for (x, code) in codes.iter_mut().enumerate() {
-            *code = self.code(source[mirror(origin[1] + x, columns)], channel);
-        }
+        // The frame's own columns, then those beyond its right edge.
+        let own = columns.saturating_sub(origin[1]).min(codes.len());
+        let beyond = (own..codes.len()).map(|x| &source[mirror(origin[1] + x, columns)]);
+        let (codes, mirrored) = codes.split_at_mut(own);
+        self.codes(channel, source[columns.min(origin[1])..].iter(), codes.iter_mut());
+        self.codes(channel, beyond, mirrored.iter_mut());
     }
 
     /// The real network inputs of the same window, as floats: what the float model would be given.
@@ -216,6 +222,30 @@ impl Preprocessor {
             }
         }
         reals
+    }
+}
+
+/// Splits interleaved samples of `channels` channels into the planes of `order`, as long as these.
+fn separate_samples<'p, S: Copy + Into<u16>>(
+    order: ChannelOrder,
+    channels: usize,
+    samples: &[S],
+    planes: impl Iterator<Item = &'p mut [u16]>,
+) {
+    for (channel, plane) in planes.enumerate() {
+        let pixels = samples.as_chunks::<3>().0;
+        match (channels, order) {
+            (1, _) => plane.iter_mut().zip(samples).for_each(|(to, &sample)| *to = sample.into()),
+            (_, ChannelOrder::Gray) => {
+                plane.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = luma(pixel.map(S::into)));
+            }
+            (_, ChannelOrder::Rgb) => {
+                plane.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[channel].into());
+            }
+            (_, ChannelOrder::Bgr) => {
+                plane.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel[2 - channel].into());
+            }
+        }
     }
 }
 

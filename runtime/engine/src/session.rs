@@ -210,6 +210,12 @@ impl<'p> Session<'p> {
         &self.view
     }
 
+    /// Runs `rounds` of the tier's products in registers alone on one thread and returns their number; over
+    /// the time taken that is the roof of one core. Zero for the reference.
+    pub fn roof_products(&self, rounds: usize) -> u64 {
+        self.kernels.roof_products(rounds)
+    }
+
     /// The kernels' tier.
     pub fn tier(&self) -> Tier {
         self.kernels.tier()

@@ -139,8 +139,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Calls `tile` for `N` sites at a time, as long as there are so many left; `offsets` are those of pixels
-    /// in place, `copies` has room for `N` sites of them.
+    /// Calls `tile` for `N` sites at a time, as long as `least` ≥ `N` are left; `offsets` are those of pixels in
+    /// place, `copies` has room for `N` sites of them.
     ///
     /// # Safety
     /// As [`crate::loops::dense::run`].
@@ -148,11 +148,12 @@ impl<'a> Group<'a> {
     pub unsafe fn sweep<V: Vector, const N: usize>(
         &self,
         walk: &mut Walk,
+        least: usize,
         offsets: &[u32],
         copies: &mut Copy,
         tile: impl Fn(&[Site; N], &Codes<'_, N>),
     ) {
-        while walk.remaining >= N {
+        while walk.remaining >= least {
             let (sites, whole) = walk.take::<N>();
             let mut codes = Codes { sources: sites.map(|site| site.source), offsets };
             if !whole || self.pass.plane.source_stride != 1 {

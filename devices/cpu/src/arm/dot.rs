@@ -43,7 +43,7 @@ pub(super) unsafe fn run(pass: &Dense<'_>) {
         let mut walk = Walk::new(&part.plane, quad::LANES);
         // SAFETY: the caller's contract.
         unsafe {
-            group.sweep::<NeonDot, 1>(&mut walk, offsets, &mut copies, |sites, codes| {
+            group.sweep::<NeonDot, 1>(&mut walk, 1, offsets, &mut copies, |sites, codes| {
                 tile(&group, &bias, &sites[0], codes);
             });
         }

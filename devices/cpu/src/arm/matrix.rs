@@ -14,7 +14,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 
-/// Sites of a tile.
+/// Most sites of a tile.
 const SITES: usize = 3;
 /// Most pairs of words whose weights are laid out; longer filters take the dot product loop.
 const PAIRS: usize = 1024;
@@ -23,9 +23,12 @@ const COUPLES: usize = OUTPUT_BLOCK / 2;
 /// Turns two pixels of channels 0 and 1, the same of 2 and 3, then two other pixels likewise, into pixels.
 static BY_PIXEL: [u8; 16] = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15];
 
-/// Weights of eight channels: eight of each for a pair of words.
+/// Eight weights of one channel, then of the next.
+type Couple = MaybeUninit<int8x16_t>;
+
+/// Weights of eight channels, for each pair of words.
 #[repr(align(64))]
-struct Packed([[MaybeUninit<[i8; 2 * BLOCK]>; OUTPUT_BLOCK]; PAIRS]);
+struct Packed([[Couple; COUPLES]; PAIRS]);
 
 /// Sums of two channels by pixels 0 and 1, then by pixels 2 and 3: `[pixel][channel]` in each register.
 type Sums<const N: usize> = [[[int32x4_t; 2]; N]; COUPLES];
@@ -42,7 +45,7 @@ pub(super) unsafe fn run(pass: &Dense<'_>) {
     }
     let mut list = [MaybeUninit::uninit(); WORDS];
     let mut copies = Copy::new();
-    let mut packed = Packed([[MaybeUninit::uninit(); OUTPUT_BLOCK]; PAIRS]);
+    let mut packed = Packed([[MaybeUninit::uninit(); COUPLES]; PAIRS]);
     let offsets = dense::list_offsets(pass, &mut list);
     let pairs = words.div_ceil(2);
     dense::strips(pass, OUTPUT_BLOCK, |part, first, count| {
@@ -50,31 +53,47 @@ pub(super) unsafe fn run(pass: &Dense<'_>) {
         let mut walk = Walk::new(&part.plane, quad::LANES);
         // SAFETY: the caller's contract; the packed weights are written before they are read.
         unsafe {
-            pack(&group, &mut packed.0[..pairs]);
+            pack(&group, &mut packed.0[..pairs.next_multiple_of(2)]);
             let weights = packed.0.as_ptr().cast();
-            group.sweep::<NeonDot, SITES>(&mut walk, offsets, &mut copies, |sites, codes| {
+            // Four sites are better taken as two and two.
+            let least = if walk.remaining % SITES == 1 { SITES + 2 } else { SITES };
+            group.sweep::<NeonDot, SITES>(&mut walk, least, offsets, &mut copies, |sites, codes| {
                 tile::<SITES>(&group, weights, pairs, sites, codes);
             });
-            group.sweep::<NeonDot, 1>(&mut walk, offsets, &mut copies, |sites, codes| {
+            group.sweep::<NeonDot, 2>(&mut walk, 2, offsets, &mut copies, |sites, codes| {
+                tile::<2>(&group, weights, pairs, sites, codes);
+            });
+            group.sweep::<NeonDot, 1>(&mut walk, 1, offsets, &mut copies, |sites, codes| {
                 tile::<1>(&group, weights, pairs, sites, codes);
             });
         }
     });
 }
 
-/// Lays out the weights of a group.
+/// Lays out the weights of a group, two pairs of words at a time.
 ///
 /// # Safety
 /// They are readable.
-unsafe fn pack(group: &Group<'_>, packed: &mut [[MaybeUninit<[i8; 2 * BLOCK]>; OUTPUT_BLOCK]]) {
-    let width = group.pass.order.width;
-    for (pair, packed) in packed.iter_mut().enumerate() {
-        // Rows hold an even number of words.
-        let (chunk, word) = (2 * pair / width, 2 * pair % width);
-        let first = group.weights.wrapping_add(chunk * group.chunk + word * BLOCK);
-        for (o, packed) in packed.iter_mut().enumerate() {
-            // SAFETY: the caller's contract.
-            packed.write(unsafe { first.wrapping_add(o * width * BLOCK).cast::<[i8; 8]>().read() });
+#[target_feature(enable = "neon")]
+unsafe fn pack(group: &Group<'_>, packed: &mut [[Couple; COUPLES]]) {
+    let pitch = group.pass.order.width * BLOCK;
+    let (mut row, mut used) = (group.weights, 0);
+    for packed in packed.chunks_exact_mut(2) {
+        for couple in 0..COUPLES {
+            let first = row.wrapping_add(2 * couple * pitch + used);
+            // SAFETY: rows hold a multiple of four words.
+            unsafe {
+                let first_channel = vreinterpretq_s64_s8(vld1q_s8(first));
+                let second_channel = vreinterpretq_s64_s8(vld1q_s8(first.add(pitch)));
+                let (low, high) =
+                    (vzip1q_s64(first_channel, second_channel), vzip2q_s64(first_channel, second_channel));
+                packed[0][couple].write(vreinterpretq_s8_s64(low));
+                packed[1][couple].write(vreinterpretq_s8_s64(high));
+            }
+        }
+        used += 4 * BLOCK;
+        if used == pitch {
+            (row, used) = (row.wrapping_add(group.chunk), 0);
         }
     }
 }

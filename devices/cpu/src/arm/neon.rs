@@ -13,14 +13,14 @@ pub(crate) struct Neon;
 /// Half sums of pixels 0 and 1, then of pixels 2 and 3: two neighbouring lanes make up a pixel.
 #[derive(Clone, Copy)]
 pub(crate) struct Halves {
-    low: int32x4_t,
-    high: int32x4_t,
+    pub(super) low: int32x4_t,
+    pub(super) high: int32x4_t,
 }
 
 /// # Safety
 /// Needs Advanced SIMD.
 #[inline(always)]
-unsafe fn whole(sums: Halves) -> int32x4_t {
+pub(super) unsafe fn whole(sums: Halves) -> int32x4_t {
     // SAFETY: register arithmetic of Advanced SIMD.
     unsafe { vpaddq_s32(sums.low, sums.high) }
 }

@@ -3,7 +3,7 @@
 use crate::image::image;
 use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::ops::group_norm::Affine;
-use candor_core::ops::{Add, GroupNorm, Lookup, Multiply, add, group_norm, lookup, multiply};
+use candor_core::ops::{Add, GroupNorm, Multiply, add, group_norm, multiply};
 use candor_core::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
 
 /// Codes handled by one inner loop of constant length.
@@ -42,7 +42,7 @@ impl Step {
 }
 
 /// Whether two tensors of codes have the same image and channels.
-fn same_extents(a: &Layout, b: &Layout) -> bool {
+pub(crate) fn same_extents(a: &Layout, b: &Layout) -> bool {
     (a.height, a.width, a.channels, a.element) == (b.height, b.width, b.channels, b.element)
         && a.element == Element::Code
 }
@@ -121,32 +121,6 @@ fn spread_factors(layout: &Layout, factors: &[u8], start: usize, length: usize, 
             pixel.fill(factor[0]);
         } else {
             pixel.copy_from_slice(factor);
-        }
-    }
-}
-
-/// Table lookup.
-#[inline(always)]
-pub(crate) fn lookup(op: &Lookup<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
-    let (from, to) = (input.layout, output.layout);
-    if !same_extents(&from, &to) {
-        return lookup::reference(op, input, output);
-    }
-    let count = to.channels;
-    for y in output.first..output.first + output.count {
-        let (source, row) = (input.row(y), output.row_mut(y));
-        for block in 0..to.blocks() {
-            let source = image(&from, source, block);
-            let target = image_mut(&to, row, block);
-            // Channels beyond the last share its table; nothing reads their codes.
-            let table = |k: usize| op.table((block * BLOCK + k).min(count - 1)).first_chunk::<256>();
-            let [Some(a), Some(b), Some(c), Some(d)] = [0, 1, 2, 3].map(table) else { return };
-            for (codes, from) in target.chunks_exact_mut(BLOCK).zip(source.chunks_exact(BLOCK)) {
-                codes[0] = a[usize::from(from[0])];
-                codes[1] = b[usize::from(from[1])];
-                codes[2] = c[usize::from(from[2])];
-                codes[3] = d[usize::from(from[3])];
-            }
         }
     }
 }

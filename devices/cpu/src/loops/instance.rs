@@ -18,12 +18,12 @@ macro_rules! table {
                 vector depthwise_loop = window::depthwise::<$vector>, ops::Depthwise<'_>;
                 vector average_pool_loop = window::average_pool::<$vector>, ops::AveragePool<'_>;
                 vector max_pool_loop = window::max_pool::<$vector>, ops::MaxPool;
+                vector lookup_loop = channels::lookup::<$vector>, ops::Lookup<'_>;
+                vector copy_loop = channels::copy_channels::<$vector>, ops::CopyChannels<'_>;
             }
             crate::loops::instance::plain! { $features;
-                lookup_loop = elementwise::lookup(op: &ops::Lookup<'_>, input: Rows<'_>);
                 remap_loop = resample::remap(op: &ops::Remap<'_>, input: Rows<'_>);
                 resize_loop = resample::resize_linear(op: &ops::ResizeLinear<'_>, input: Rows<'_>);
-                copy_loop = channels::copy_channels(op: &ops::CopyChannels<'_>, input: Rows<'_>);
                 add_loop = elementwise::add(op: &ops::Add, a: Rows<'_>, b: Rows<'_>);
                 multiply_loop = elementwise::multiply(op: &ops::Multiply, a: Rows<'_>, b: Rows<'_>);
                 group_norm_loop = elementwise::group_norm(

@@ -17,6 +17,7 @@ pub(crate) fn remap(op: &Remap<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
     if from.blocks() != to.blocks() || to.element != Element::Code || from.element != Element::Code {
         return remap::reference(op, input, output);
     }
+    let doubled = op.columns.iter().enumerate().all(|(x, &column)| usize::from(column) == x / 2);
     for y in output.first..output.first + output.count {
         let source = op.rows[y];
         if y > output.first && source == op.rows[y - 1] {
@@ -32,10 +33,26 @@ pub(crate) fn remap(op: &Remap<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
         for block in 0..to.blocks() {
             let pixels = image(&from, source, block).as_chunks::<BLOCK>().0;
             let target = image_mut(&to, row, block).as_chunks_mut::<BLOCK>().0;
+            if doubled {
+                double(pixels, target);
+                continue;
+            }
             for (target, &column) in target.iter_mut().zip(op.columns) {
                 *target = if column == OUTSIDE { [op.fill; BLOCK] } else { pixels[usize::from(column)] };
             }
         }
+    }
+}
+
+/// Writes every pixel twice, the last once where the width is odd.
+#[inline(always)]
+fn double(pixels: &[[u8; BLOCK]], target: &mut [[u8; BLOCK]]) {
+    let (pairs, last) = target.as_chunks_mut::<2>();
+    for (pair, pixel) in pairs.iter_mut().zip(pixels) {
+        *pair = [*pixel; 2];
+    }
+    if let ([last], Some(pixel)) = (last, pixels.get(pairs.len())) {
+        *last = *pixel;
     }
 }
 

@@ -13,7 +13,10 @@ pub(crate) const PIXEL: usize = BLOCK;
 
 /// The requantize step of four neighbouring output channels.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(target_arch = "aarch64", expect(dead_code, reason = "conversions saturate: codes are clamped"))]
+#[cfg_attr(
+    target_arch = "aarch64",
+    expect(dead_code, reason = "the clamp comes before the conversion there")
+)]
 pub(crate) struct OutputStep {
     /// Factor of each channel.
     pub multipliers: [f32; BLOCK],
@@ -26,6 +29,8 @@ pub(crate) struct OutputStep {
     /// Whether no product of a sum and its multiplier can reach 2^31, so that the zero point may be added and
     /// the clamp applied by saturating integer arithmetic after the conversion.
     pub bounded: bool,
+    /// Whether the zero point is 0 and the range that of a code.
+    pub plain: bool,
     /// Code of real zero in both 16-bit halves.
     pub zero_words: i32,
     /// Least code in all four bytes.
@@ -44,6 +49,7 @@ impl OutputStep {
             zero_points: range.zero_point.wrapping_mul(0x0101_0101),
             // A sum is at most 2^31, so its product with a factor below one is at most 2^31 − 2^7.
             bounded: multipliers.iter().all(|m| m.get().abs() < 1.0),
+            plain: range == Range { zero_point: 0, low: 0, high: 255 },
             zero_words: range.zero_point.wrapping_mul(0x0001_0001),
             low_codes: range.low.wrapping_mul(0x0101_0101),
             high_codes: range.high.wrapping_mul(0x0101_0101),

@@ -2,6 +2,7 @@
 //! pooling.
 
 use crate::loops::bounds;
+use crate::loops::quartets::{self, Products, Quartets};
 use crate::loops::vector::{OutputStep, PIXEL, Vector, read, reading, write};
 use crate::loops::walk::{Plane, Site, Walk};
 use candor_core::arithmetic::requantize;
@@ -12,19 +13,21 @@ use core::ops::Range;
 
 /// One channel block under a window of taps.
 #[derive(Clone, Copy)]
-struct Taps<'p> {
-    plane: Plane,
+pub(crate) struct Taps<'p> {
+    pub plane: Plane,
+    /// Address at which the input ends.
+    pub end: usize,
     /// Taps (h, w).
-    taps: [usize; 2],
+    pub taps: [usize; 2],
     /// Input bytes between taps (h, w).
-    steps: [usize; 2],
+    pub steps: [usize; 2],
     /// `[h][w][4]`, or one group of four for all taps when `weight_step` is 0.
-    weights: &'p [i8],
+    pub weights: &'p [i8],
     /// Bytes from one tap's weights to the next's.
-    weight_step: usize,
+    pub weight_step: usize,
     /// Start of each channel's sum.
-    bias: [i32; BLOCK],
-    step: OutputStep,
+    pub bias: [i32; BLOCK],
+    pub step: OutputStep,
 }
 
 /// Weights of an average: every tap counts once.
@@ -35,7 +38,7 @@ static ONES: [i8; BLOCK] = [1; BLOCK];
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn depthwise<V: Vector>(op: &Depthwise<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+pub(crate) unsafe fn depthwise<V: Quartets>(op: &Depthwise<'_>, input: Rows<'_>, output: RowsMut<'_>) {
     let (window, from, to) = (&op.window, input.layout, output.layout);
     let taps = window.kernel[0] * window.kernel[1];
     let channels = to.blocks() * BLOCK;
@@ -74,6 +77,7 @@ pub(crate) unsafe fn depthwise<V: Vector>(op: &Depthwise<'_>, input: Rows<'_>, o
         };
         let taps = Taps {
             plane,
+            end: input.data.as_ptr().addr() + input.data.len(),
             taps: window.kernel,
             steps: [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL],
             weights: &op.weights[c * taps..],
@@ -88,7 +92,11 @@ pub(crate) unsafe fn depthwise<V: Vector>(op: &Depthwise<'_>, input: Rows<'_>, o
 
 /// All pixels of a block: Σ weight·code per channel, then the output step.
 #[inline(always)]
-unsafe fn weighted<V: Vector>(taps: &Taps<'_>) {
+unsafe fn weighted<V: Quartets>(taps: &Taps<'_>) {
+    if let Some(products) = Products::new::<V>(taps) {
+        // SAFETY: the caller's contract.
+        return unsafe { quartets::run::<V>(taps, &products) };
+    }
     let mut walk = Walk::new(&taps.plane, V::LANES);
     // SAFETY: the caller promises taps, pixels and weights; where whole registers may be read, FULL and
     // EVEN do.
@@ -105,8 +113,15 @@ unsafe fn weighted<V: Vector>(taps: &Taps<'_>) {
 }
 
 /// Chooses how a tile reads its pixels.
+///
+/// # Safety
+/// As [`Vector`]; taps, pixels and weights are stored.
 #[inline(always)]
-unsafe fn weighted_sites<V: Vector, const N: usize>(taps: &Taps<'_>, sites: &[Site; N], whole: bool) {
+pub(super) unsafe fn weighted_sites<V: Vector, const N: usize>(
+    taps: &Taps<'_>,
+    sites: &[Site; N],
+    whole: bool,
+) {
     // SAFETY: the caller's contract.
     unsafe {
         match (taps.plane.source_stride, whole) {
@@ -222,7 +237,11 @@ fn row_plane(
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn average_pool<V: Vector>(op: &AveragePool<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
+pub(crate) unsafe fn average_pool<V: Quartets>(
+    op: &AveragePool<'_>,
+    input: Rows<'_>,
+    mut output: RowsMut<'_>,
+) {
     let (window, from, to) = (&op.window, input.layout, output.layout);
     if !clipped_fits(window, &input, &output) || op.multipliers.len() <= window.kernel[0] * window.kernel[1] {
         return average_pool::reference(op, input, output);
@@ -238,6 +257,7 @@ pub(crate) unsafe fn average_pool<V: Vector>(op: &AveragePool<'_>, input: Rows<'
             let at = (block, row, y - output.first);
             let taps = Taps {
                 plane: row_plane(window, &input, (target, to), at, &inner, V::LANES),
+                end: input.data.as_ptr().addr() + input.data.len(),
                 taps: [rows, window.kernel[1]],
                 steps: [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL],
                 weights: &ONES,
@@ -268,12 +288,13 @@ pub(crate) unsafe fn average_pool<V: Vector>(op: &AveragePool<'_>, input: Rows<'
 /// # Safety
 /// As [`Vector`].
 #[inline(always)]
-pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut output: RowsMut<'_>) {
+pub(crate) unsafe fn max_pool<V: Quartets>(op: &MaxPool, input: Rows<'_>, mut output: RowsMut<'_>) {
     let (window, from, to) = (&op.window, input.layout, output.layout);
     if !clipped_fits(window, &input, &output) {
         return max_pool::reference(op, input, output);
     }
     let inner = inner_columns(window, &from, &to);
+    let pairs = (window.kernel[1], window.stride[1], window.dilation[1]) == (2, 2, 1);
     for y in output.first..output.first + output.count {
         let (row, rows) = met_rows(window, &from, y);
         let target = output.data.as_mut_ptr();
@@ -282,7 +303,13 @@ pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut outp
             let plane = row_plane(window, &input, (target, to), at, &inner, V::LANES);
             let steps = [window.dilation[0] * from.row_stride, window.dilation[1] * PIXEL];
             // SAFETY: rows and inner columns lie inside the image, which `clipped_fits` found stored.
-            unsafe { greatest::<V>(&plane, [rows, window.kernel[1]], steps) }
+            unsafe {
+                if pairs {
+                    greatest_of_pairs::<V>(&plane, rows, steps[0]);
+                } else {
+                    greatest::<V>(&plane, [rows, window.kernel[1]], steps);
+                }
+            }
         }
         for x in (0..inner.start).chain(inner.end..to.width) {
             for c in 0..to.channels {
@@ -295,6 +322,41 @@ pub(crate) unsafe fn max_pool<V: Vector>(op: &MaxPool, input: Rows<'_>, mut outp
                 output.set_code(y, x, c, greatest);
             }
         }
+    }
+}
+
+/// The greatest code under two columns of `rows` taps, at least one row `step` bytes apart, for the one row of
+/// a plane whose outputs lie two pixels apart.
+#[inline(always)]
+unsafe fn greatest_of_pairs<V: Quartets>(plane: &Plane, rows: usize, step: usize) {
+    let mut column = 0;
+    while column < plane.columns {
+        let count = V::LANES.min(plane.columns - column);
+        // SAFETY: the caller's contract: two stored pixels for each output, and no others are read.
+        unsafe {
+            let source = plane.source.add(2 * column * PIXEL);
+            let target = plane.target.add(column * PIXEL);
+            if count == V::LANES {
+                let mut greatest = [V::load(source), V::load(source.add(V::LANES * PIXEL))];
+                for row in 1..rows {
+                    let source = source.add(row * step);
+                    greatest[0] = V::greater(greatest[0], V::load(source));
+                    greatest[1] = V::greater(greatest[1], V::load(source.add(V::LANES * PIXEL)));
+                }
+                V::store(target, V::greater_of_pairs(greatest[0], greatest[1]));
+            } else {
+                let (near, far) = ((2 * count).min(V::LANES), (2 * count).saturating_sub(V::LANES));
+                let rest = near * PIXEL;
+                let mut greatest = [V::load_first(source, near), V::load_first(source.add(rest), far)];
+                for row in 1..rows {
+                    let source = source.add(row * step);
+                    greatest[0] = V::greater(greatest[0], V::load_first(source, near));
+                    greatest[1] = V::greater(greatest[1], V::load_first(source.add(rest), far));
+                }
+                V::store_first(target, V::greater_of_pairs(greatest[0], greatest[1]), count);
+            }
+        }
+        column += count;
     }
 }
 

@@ -11,7 +11,7 @@ use candor_core::tensor::{Element, Halo, RowsMut};
 /// A depthwise convolution whose window ends flush with the stored tensor.
 fn check_depthwise(random: &mut Random, kernels: &[CpuKernels], output: [usize; 2], channels: usize) {
     let mut pair = |list: &[usize]| [random.one_of(list), random.one_of(list)];
-    let kernel = pair(&[1, 2, 3, 3, 5]);
+    let kernel = pair(&[1, 2, 3, 3, 4, 5, 7]);
     let (stride, dilation) = (pair(&[1, 1, 2, 3]), pair(&[1, 1, 2]));
     let stored =
         [0, 1].map(|axis: usize| (output[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1);

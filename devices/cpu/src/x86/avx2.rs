@@ -37,10 +37,9 @@ unsafe fn split_codes(pixels: __m256i) -> Pairs {
 /// # Safety
 /// Needs AVX2.
 #[inline(always)]
-unsafe fn split_weights(word: i32) -> Pairs {
+pub(super) unsafe fn split_weights(weights: __m256i) -> Pairs {
     // SAFETY: register arithmetic of AVX2.
     unsafe {
-        let weights = _mm256_set1_epi32(word);
         Pairs {
             even: _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
             odd: _mm256_srai_epi16::<8>(weights),
@@ -86,7 +85,7 @@ macro_rules! pair_products {
         #[inline(always)]
         unsafe fn weights_of(word: i32) -> Pairs {
             // SAFETY: register arithmetic of this tier.
-            unsafe { split_weights(word) }
+            unsafe { split_weights(_mm256_set1_epi32(word)) }
         }
 
         #[inline(always)]
@@ -135,7 +134,7 @@ impl Vector for Avx2Direct {
     #[inline(always)]
     unsafe fn weights(source: *const i8) -> Pairs {
         // SAFETY: four bytes are readable.
-        unsafe { split_weights(source.cast::<i32>().read_unaligned()) }
+        unsafe { split_weights(_mm256_set1_epi32(source.cast::<i32>().read_unaligned())) }
     }
 }
 
@@ -147,7 +146,7 @@ fn roof(rounds: usize) -> u64 {
     // the compiler from forming the product once for all sums.
     unsafe {
         let mut codes = split_codes(_mm256_set1_epi32(black_box(0x0101_0101)));
-        let weights = split_weights(black_box(0x0101_0101));
+        let weights = split_weights(_mm256_set1_epi32(black_box(0x0101_0101)));
         for _ in 0..rounds {
             for sum in &mut sums {
                 asm!(

@@ -149,11 +149,15 @@ unsafe fn requantize_bounded(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
             let product = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[c]), _mm512_set1_ps(step.multipliers[c]));
             steps[c] = _mm512_cvtps_epi32(product);
         }
+        let lanes = _mm512_broadcast_i32x4(core::mem::transmute::<i128, __m128i>(PIXELS_OF_CHANNELS));
+        let mut even = _mm512_packs_epi32(steps[0], steps[1]);
+        let mut odd = _mm512_packs_epi32(steps[2], steps[3]);
+        if step.plain {
+            return _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), lanes);
+        }
         let zero = _mm512_set1_epi32(step.zero_words);
-        let even = _mm512_adds_epi16(_mm512_packs_epi32(steps[0], steps[1]), zero);
-        let odd = _mm512_adds_epi16(_mm512_packs_epi32(steps[2], steps[3]), zero);
-        let lanes: __m128i = core::mem::transmute(PIXELS_OF_CHANNELS);
-        let codes = _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), _mm512_broadcast_i32x4(lanes));
+        (even, odd) = (_mm512_adds_epi16(even, zero), _mm512_adds_epi16(odd, zero));
+        let codes = _mm512_shuffle_epi8(_mm512_packus_epi16(even, odd), lanes);
         let low = _mm512_max_epu8(codes, _mm512_set1_epi32(step.low_codes));
         _mm512_min_epu8(low, _mm512_set1_epi32(step.high_codes))
     }

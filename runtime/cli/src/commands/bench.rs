@@ -1,5 +1,6 @@
 //! `candor bench`: latency, memory and work of a package on this device.
 
+use crate::ALLOCATOR;
 use crate::commands::inspect::macs;
 use crate::exit::Failure;
 use crate::input::RunOptions;
@@ -14,6 +15,10 @@ use std::time::Instant;
 
 /// Frames run before measuring.
 const WARM_UP: usize = 3;
+/// Rounds of the roof's loop per run: milliseconds.
+const ROOF_ROUNDS: usize = 300_000;
+/// Runs of which the best is the roof.
+const ROOF_RUNS: usize = 7;
 
 /// Arguments of `bench`.
 #[derive(Args)]
@@ -39,6 +44,56 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let options = arguments.options.session()?;
     let mut session =
         Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
+    let measured = measure(&mut session, arguments.frames)?;
+    let at = |share: f64| measured.times[((arguments.frames - 1) as f64 * share).round() as usize];
+    let work = total_macs(&session)?;
+    let rate = work as f64 / at(0.5) / 1e6;
+    let roof = roof(&session) * options.threads as f64;
+    let document = json!({
+        "latency_ms": { "median": at(0.5), "min": at(0.0), "p99": at(0.99) },
+        "peak_rss_bytes": peak_resident_bytes(),
+        "arena_bytes": session.planned().arena_bytes(),
+        "session_bytes": measured.session_bytes,
+        "weights_bytes": package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
+        "allocations_per_frame": measured.allocations as f64 / arguments.frames as f64,
+        "macs": work,
+        "gmac_s": rate,
+        "tier": session.tier().name(),
+        "threads": options.threads,
+        "roof_gmac_s": (roof > 0.0).then_some(roof),
+        "roof_fraction": (roof > 0.0).then_some(rate / roof),
+        "frames": arguments.frames,
+    });
+    if arguments.json {
+        println!("{document:#}");
+    } else {
+        println!(
+            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {rate:.1} GMAC/s ({:.2} of the roof), tier {}, \
+             {} threads, arena {} bytes",
+            arguments.package.display(),
+            at(0.5),
+            at(0.0),
+            at(0.99),
+            rate / roof,
+            session.tier().name(),
+            options.threads,
+            session.planned().arena_bytes(),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the measured frames took.
+struct Measured {
+    /// Milliseconds of each frame, ascending.
+    times: Vec<f64>,
+    /// Allocations while they ran.
+    allocations: usize,
+    session_bytes: usize,
+}
+
+/// Runs `frames` frames after a few that are not counted.
+fn measure(session: &mut Session<'_>, frames: usize) -> Result<Measured, Failure> {
     let plan = *session.plan();
     let mut inputs = Vec::new();
     for index in 0..plan.inputs() {
@@ -47,51 +102,42 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
         inputs.push((0..count).map(|at| golden::input_code(1, at, layout.width)).collect::<Vec<u8>>());
     }
     let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
-    let mut work = 0;
-    for index in 0..plan.steps() {
-        let step = plan.step(index).map_err(candor::Error::from)?;
-        let from = plan.tensor(step.inputs[0]).map_err(candor::Error::from)?.layout;
-        let to = plan.tensor(step.output).map_err(candor::Error::from)?.layout;
-        work += macs(&step.op, from.channels, to.channels * to.height * to.width);
+    let mut times = Vec::with_capacity(frames);
+    for _ in 0..WARM_UP {
+        session.run_codes(&slices, &mut ())?;
     }
-    let mut times = Vec::with_capacity(arguments.frames);
-    for frame in 0..arguments.frames + WARM_UP {
+    let before = ALLOCATOR.stats().allocations;
+    for _ in 0..frames {
         let start = Instant::now();
         session.run_codes(&slices, &mut ())?;
-        if frame >= WARM_UP {
-            times.push(start.elapsed().as_secs_f64() * 1e3);
-        }
+        times.push(start.elapsed().as_secs_f64() * 1e3);
     }
+    let allocations = ALLOCATOR.stats().allocations - before;
     times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    let document = json!({
-        "latency_ms": { "median": at(0.5), "min": times[0], "p99": at(0.99) },
-        "peak_rss_bytes": peak_resident_bytes(),
-        "arena_bytes": session.planned().arena_bytes(),
-        "weights_bytes": package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
-        "macs": work,
-        "gmac_s": work as f64 / at(0.5) / 1e6,
-        "tier": session.tier().name(),
-        "threads": options.threads,
-        "frames": arguments.frames,
-    });
-    if arguments.json {
-        println!("{document:#}");
-    } else {
-        println!(
-            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {:.1} GMAC/s, tier {}, {} threads, \
-             arena {} bytes",
-            arguments.package.display(),
-            at(0.5),
-            times[0],
-            at(0.99),
-            work as f64 / at(0.5) / 1e6,
-            session.tier().name(),
-            options.threads,
-            session.planned().arena_bytes(),
-        );
+    let output = plan.tensor(plan.output()).map_err(candor::Error::from)?.layout;
+    Ok(Measured { times, allocations, session_bytes: session.bytes([output.height, output.width]) })
+}
+
+/// Multiply–accumulates of one frame.
+fn total_macs(session: &Session<'_>) -> Result<u64, candor::Error> {
+    let plan = session.plan();
+    let mut work = 0;
+    for index in 0..plan.steps() {
+        let step = plan.step(index)?;
+        let (from, to) = (plan.tensor(step.inputs[0])?.layout, plan.tensor(step.output)?.layout);
+        work += macs(&step.op, from.channels, to.channels * to.height * to.width);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(work)
+}
+
+/// 10⁹ products per second of one core in registers alone: the best of several short runs, here and now.
+fn roof(session: &Session<'_>) -> f64 {
+    let run = || {
+        let start = Instant::now();
+        let products = session.roof_products(ROOF_ROUNDS);
+        products as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    (0..ROOF_RUNS).map(|_| run()).fold(0.0, f64::max)
 }
 
 /// Peak resident set of this process, where the system tells (Linux).

@@ -16,7 +16,7 @@ use std::time::Instant;
 use stream::{GROUPS, Group, Outcome};
 
 /// The default model; `models/cards/phantom.md` says what it is and how it was made.
-const PACKAGE: &[u8] = include_bytes!("../../../../models/packages/phantom.candor");
+pub(crate) const PACKAGE: &[u8] = include_bytes!("../../../../models/packages/phantom.candor");
 
 /// Arguments of `demo`.
 #[derive(Args)]

@@ -1,8 +1,10 @@
 //! `candor inspect`: what is inside a package.
 
+mod picture;
+
 use crate::exit::Failure;
-use crate::input::hex;
-use candor::Package;
+use crate::input::{RunOptions, hex};
+use candor::{Package, Session, planner};
 use candor_core::calibration::Tables;
 use candor_core::ops::Op;
 use candor_core::package::{Package as View, Section};
@@ -19,22 +21,65 @@ pub struct InspectArguments {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// List every step of the plan
-    #[arg(long)]
-    plan: bool,
+    /// List the steps and the schedules they can run in; with =FILE.svg draw the arena over time
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    options: RunOptions,
 }
 
 /// Prints the package's contents.
 pub fn inspect(arguments: &InspectArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
     let view = package.view()?;
-    let document = describe(&view).map_err(|error| error.at(arguments.package.display()))?;
+    let named = |error: candor::Error| error.at(arguments.package.display());
+    let mut document = describe(&view).map_err(named)?;
+    let session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
+    document["arena_bytes"] = json!(session.planned().arena_bytes());
+    document["schedules"] = schedules(&session).map_err(named)?;
+    if let Some(target) = arguments.plan.as_ref().filter(|target| target.as_os_str() != "-") {
+        let picture = draw(&session).map_err(named)?;
+        std::fs::write(target, picture)
+            .map_err(|error| Failure::invalid(format!("{}: {error}", target.display())))?;
+    }
     if arguments.json {
         println!("{document:#}");
         return Ok(ExitCode::SUCCESS);
     }
-    print_text(&document, arguments.plan);
+    print_text(&document, arguments.plan.is_some());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The picture of the schedule that a session uses.
+fn draw(session: &Session<'_>) -> Result<String, candor::Error> {
+    let plan = session.plan();
+    let own = session.planned().chunk;
+    let survey = planner::survey(plan, session.goal())?;
+    let planned = survey.iter().find(|planned| planned.chunk == own);
+    planned.map_or_else(|| Ok(String::new()), |planned| Ok(picture::draw(plan, planned)?))
+}
+
+/// Every schedule that was weighed: bytes, modelled cost, and what it leaves to do after the last input row.
+fn schedules(session: &Session<'_>) -> Result<Value, candor::Error> {
+    let own = session.planned().chunk;
+    let survey = planner::survey(session.plan(), session.goal())?;
+    let fastest = survey.iter().map(|planned| planned.cost).fold(f64::INFINITY, f64::min).max(1.0);
+    let list: Vec<Value> = survey
+        .iter()
+        .enumerate()
+        .map(|(number, planned)| {
+            json!({
+                "number": number,
+                "arena_bytes": planned.arena_bytes(),
+                "schedule_bytes": planned.schedule_bytes(),
+                "modelled_cost": planned.cost / fastest,
+                "left_after_last_row": planned.tail / planned.cost.max(1.0),
+                "peak_step": planned.peak().0,
+                "used": planned.chunk == own,
+            })
+        })
+        .collect();
+    Ok(list.into())
 }
 
 fn describe(view: &View<'_>) -> Result<Value, candor::Error> {
@@ -132,6 +177,17 @@ fn print_text(document: &Value, plan: bool) {
     }
     if !plan {
         return;
+    }
+    println!("\n{:>8} {:>12} {:>6} {:>20}", "schedule", "arena bytes", "cost", "left after last row");
+    for schedule in document["schedules"].as_array().into_iter().flatten() {
+        println!(
+            "{:>8} {:>12} {:>6.2} {:>18.0} % {}",
+            schedule["number"],
+            schedule["arena_bytes"],
+            schedule["modelled_cost"].as_f64().unwrap_or(0.0),
+            100.0 * schedule["left_after_last_row"].as_f64().unwrap_or(0.0),
+            if schedule["used"] == true { "used" } else { "" },
+        );
     }
     println!("\n{:>4} {:<24} {:>18} {:>18} {:>12}", "step", "op", "input", "output", "macs");
     for step in document["plan"].as_array().into_iter().flatten() {

@@ -63,6 +63,26 @@ fn model(accumulator: i32, multiplier: f32, range: Range) -> i32 {
     value.clamp(i64::from(range.low), i64::from(range.high)) as i32
 }
 
+#[test]
+fn shares_equal_integer_division() {
+    let check = |part: u16, total: u32| {
+        let exact = (u64::from(part) * 65_535 + u64::from(total / 2)) / u64::from(total.max(1));
+        assert_eq!(u64::from(share(part, total)), exact, "{part} of {total}");
+    };
+    let mut random = Random(65);
+    for part in (0..300).chain(65_236..=65_535) {
+        for more in (0..300).chain([32_767, 32_768, 65_535, 65_536, 131_070, (1 << 24) - 65_536]) {
+            check(part, u32::from(part) + more);
+        }
+    }
+    for bits in 1..24 {
+        for _ in 0..20_000 {
+            let part = random.bits() as u16 >> random.between(0, 15);
+            check(part, (u32::from(part) + random.bits() as u32 % (1 << bits)).min((1 << 24) - 1));
+        }
+    }
+}
+
 const RANGES: [Range; 6] = [
     Range { zero_point: 0, low: 0, high: 255 },
     Range { zero_point: 255, low: 0, high: 255 },

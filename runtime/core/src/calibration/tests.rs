@@ -219,3 +219,99 @@ fn calibration_sections_hold_the_tables_their_head_needs() {
     assert_eq!(Tables::parse(section(0, 1, 2).bytes(), &sigmoid).err(), fault(2));
     assert!(Tables::parse(&[], &sigmoid).is_err());
 }
+
+/// A random head over accumulators or codes, with tables of every kind it may have.
+struct Case {
+    bytes: Aligned,
+    wild: Vec<u16>,
+    element: Element,
+}
+
+impl Case {
+    fn new(random: &mut Random, channels: usize, element: Element) -> Self {
+        let mut bytes = head_bytes(channels, STEP as f32);
+        if element == Element::Code {
+            let mut words = vec![u32::from(channels > 1), channels as u32, 1, 1, (STEP as f32).to_bits(), 0];
+            words.extend(vec![1.0f32.to_bits(); channels]);
+            let mut raw: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let limit = if channels > 1 { 1 << 16 } else { INDEX_COUNT };
+            let table = (0..256 + INDEX_COUNT).map(|_| random.between(0, limit - 1) as u16);
+            raw.extend(table.flat_map(u16::to_le_bytes));
+            bytes = Aligned::of(&raw);
+        }
+        let wild = (0..INDEX_COUNT * channels.max(2)).map(|_| random.bits() as u16).collect();
+        Self { bytes, wild, element }
+    }
+
+    /// The kinds of tables that `head` may have: its own, one, and two or one for each class.
+    fn tables<'a>(&'a self, head: &Head<'a>) -> [Tables<'a>; 3] {
+        let (base, rest) = self.wild.split_at(INDEX_COUNT);
+        let one = Tables { base, boundary: None, per_class: &[] };
+        let many = if head.channels == 1 {
+            Tables { boundary: Some(rest), ..one }
+        } else {
+            Tables { per_class: &self.wild, ..one }
+        };
+        [Tables::uncalibrated(head), one, many]
+    }
+}
+
+/// Mask and confidence of a pixel as defined, from the probabilities of its classes.
+fn check_pixels(head: &Head<'_>, tables: &Tables<'_>, rows: Rows<'_>, mask: &[u8], confidence: &[u16]) {
+    let (height, width) = (rows.layout.height, rows.layout.width);
+    let mut planes = vec![0; height * width * head.classes()];
+    probabilities(head, tables, rows, mask, &mut planes);
+    for (at, &label) in mask.iter().enumerate() {
+        let index = |c: usize| head.index(rows.value(at / width, at % width, c), c);
+        let expected = match head.activation {
+            Activation::Sigmoid => usize::from(i32::from(index(0)) > INDEX_CENTRE),
+            Activation::Softmax => {
+                let greatest = (0..head.channels).map(index).max().unwrap();
+                (0..head.channels).position(|c| index(c) == greatest).unwrap()
+            }
+        };
+        assert_eq!(usize::from(label), expected, "label of pixel {at} of {width} columns");
+        let probability = planes[expected * height * width + at];
+        assert_eq!(confidence[at], probability, "confidence of pixel {at} of {width} columns");
+    }
+}
+
+#[test]
+fn rows_applied_in_any_parts_give_each_pixel_its_own_answer() {
+    let mut random = Random(63);
+    for channels in [1, 2, 3, 4, 5, 9] {
+        for element in [Element::Code, Element::Accumulator] {
+            let case = Case::new(&mut random, channels, element);
+            let head = Head::parse(case.bytes.bytes()).unwrap();
+            for (height, width) in [(1, 1), (7, 2), (3, 31), (9, 32), (6, 33), (8, 64), (5, 67), (4, 131)] {
+                let halo = Halo { top: 1, left: 2, bottom: 1, right: 1 };
+                let layout = Layout::packed(height, width, channels, halo, case.element);
+                let mut data: Vec<u8> = (0..layout.bytes()).map(|_| random.bits() as u8).collect();
+                if element == Element::Accumulator {
+                    // Small values, so that indices differ without saturating, and often not at all.
+                    for value in data.chunks_exact_mut(4) {
+                        value.copy_from_slice(&(random.between(0, 4000) as i32 / 7 * 7 - 2000).to_le_bytes());
+                    }
+                }
+                let rows = Rows::whole(layout, &data);
+                for tables in case.tables(&head) {
+                    let (mut mask, mut confidence) = (vec![9; height * width], vec![9; height * width]);
+                    apply(&head, &tables, rows, &mut mask, &mut confidence);
+                    finish(&head, &tables, width, 0..height, &mask, &mut confidence);
+                    check_pixels(&head, &tables, rows, &mask, &confidence);
+                    let (mut parts, mut values) = (vec![9; height * width], vec![9; height * width]);
+                    let cut = layout.halo.top + height.div_ceil(3);
+                    let (upper, lower) = data.split_at(cut * layout.row_stride);
+                    let lower = Rows { origin: cut, data: lower, ..rows };
+                    for part in [Rows { data: upper, ..rows }, lower] {
+                        apply(&head, &tables, part, &mut parts, &mut values);
+                    }
+                    for part in [height / 2..height, 0..height / 2] {
+                        finish(&head, &tables, width, part, &parts, &mut values);
+                    }
+                    assert_eq!((parts, values), (mask, confidence), "{channels} channels, {width} columns");
+                }
+            }
+        }
+    }
+}

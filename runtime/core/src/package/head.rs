@@ -132,14 +132,33 @@ impl<'p> Head<'p> {
     pub fn index(&self, value: i32, channel: usize) -> u16 {
         match self.codes {
             HeadCodes::Accumulators(multipliers) => {
-                let (zero_point, high) = match self.activation {
-                    Activation::Sigmoid => (INDEX_CENTRE, INDEX_COUNT as i32 - 1),
-                    Activation::Softmax => (SOFTMAX_CENTRE, i32::from(u16::MAX)),
-                };
-                let range = Range { zero_point, low: 0, high };
-                requantize(value, multipliers[channel], range) as u16
+                requantize(value, multipliers[channel], self.index_range()) as u16
             }
             HeadCodes::Table(table) => table[(value & 255) as usize],
         }
+    }
+
+    /// Replaces values of one channel by their [`Head::index`].
+    #[inline]
+    pub fn indices(&self, channel: usize, values: &mut [i32]) {
+        match self.codes {
+            HeadCodes::Accumulators(multipliers) => {
+                let (multiplier, range) = (multipliers[channel], self.index_range());
+                values.iter_mut().for_each(|value| *value = requantize(*value, multiplier, range));
+            }
+            HeadCodes::Table(table) => {
+                let Some(table) = table.first_chunk::<256>() else { return };
+                values.iter_mut().for_each(|value| *value = i32::from(table[(*value & 255) as usize]));
+            }
+        }
+    }
+
+    /// Where indices made from accumulators lie.
+    const fn index_range(&self) -> Range {
+        let (zero_point, high) = match self.activation {
+            Activation::Sigmoid => (INDEX_CENTRE, INDEX_COUNT as i32 - 1),
+            Activation::Softmax => (SOFTMAX_CENTRE, u16::MAX as i32),
+        };
+        Range { zero_point, low: 0, high }
     }
 }

@@ -68,6 +68,13 @@ fn the_way_back_takes_the_pixel_that_covers_the_centre() {
         assert_eq!(nearest(at, extent, model), centre.floor() as usize, "{at} of {extent} in {model}");
     }
     assert!((0..100).all(|at| nearest(at, 100, 100) == at));
+    for (extent, model) in [(1, 1), (1, 9), (9, 1), (512, 512), (1024, 512), (700, 333), (100, 257)] {
+        for first in [0, extent / 3, extent - 1] {
+            for (at, found) in (first..extent).zip(nearest_from(first, extent, model)) {
+                assert_eq!(found, nearest(at, extent, model), "{at} of {extent} in {model}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -102,5 +109,23 @@ fn resizing_mirrors_with_the_image_and_keeps_order() {
         resampler.columns(&turned, &mut down);
         down.reverse();
         assert!(down.iter().zip(&forward).all(|(a, b)| a.abs_diff(*b) <= 1), "{output}");
+    }
+}
+
+#[test]
+fn rows_are_resized_as_columns_of_the_transposed_plane() {
+    let mut state = 3;
+    // Wider than what is summed at once, and not a multiple of it.
+    for (input, output, width) in [(5, 9, 1), (40, 7, 64), (33, 33, 65), (3, 100, 130), (257, 64, 150)] {
+        let plane: Vec<u16> = (0..input * width).map(|_| between(&mut state, 0, 65_535) as u16).collect();
+        let transposed: Vec<u16> =
+            (0..input * width).map(|at| plane[at % input * width + at / input]).collect();
+        let resampler = Resampler::new(input, output);
+        let (mut rows, mut columns) = (vec![0; output * width], vec![0; output * width]);
+        resampler.rows(&plane, width, &mut rows);
+        resampler.columns(&transposed, &mut columns);
+        let back: Vec<u16> =
+            (0..output * width).map(|at| columns[at % width * output + at / width]).collect();
+        assert_eq!(rows, back, "{input} to {output} rows of {width} columns");
     }
 }

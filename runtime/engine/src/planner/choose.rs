@@ -70,9 +70,7 @@ pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
         near.min_by_key(|planned| bytes(planned))
     };
     let index = best.and_then(|best| candidates.iter().position(|planned| std::ptr::eq(planned, best)));
-    let mut chosen = candidates.swap_remove(index.unwrap_or(0));
-    chosen.slim();
-    Ok(chosen)
+    Ok(candidates.swap_remove(index.unwrap_or(0)))
 }
 
 /// Every schedule that is tried, whole tensors first; of `goal` only the output and the rate matter.

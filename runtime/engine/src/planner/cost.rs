@@ -16,8 +16,12 @@ const RATE: f64 = 100.0;
 const BYTES: f64 = 12.0;
 /// Bytes per nanosecond from beyond the second-level cache.
 const FAR: f64 = 20.0;
+/// Bytes per nanosecond from memory.
+const MEMORY: f64 = 6.0;
 /// Bytes that are taken to stay in the second-level cache.
 const NEAR_BYTES: usize = 512 << 10;
+/// Bytes that are taken to stay in the last-level cache.
+const CACHED_BYTES: usize = 4 << 20;
 
 /// Modelled nanoseconds of all entries, and of those after the last load.
 /// `rate` is in products per nanosecond.
@@ -28,7 +32,12 @@ pub(super) fn cost(
     rate: f64,
 ) -> Result<(f64, f64), PlanError> {
     let rate = if rate > 0.0 { rate } else { RATE };
-    let far = |tensor: usize| planned.places[tensor].bytes().len() > NEAR_BYTES;
+    // Nanoseconds to move so many bytes of a tensor.
+    let moved = |tensor: usize, bytes: usize| match planned.places[tensor].bytes().len() {
+        0..=NEAR_BYTES => 0.0,
+        ..=CACHED_BYTES => bytes as f64 / FAR,
+        _ => bytes as f64 / MEMORY,
+    };
     let (mut total, mut tail) = (0.0, 0.0);
     for entry in &planned.entries {
         let own = match *entry {
@@ -36,17 +45,12 @@ pub(super) fn cost(
                 let step = &units.steps[usize::from(step)];
                 let (from, to) = (plan.tensor(step.inputs[0])?.layout, plan.tensor(step.output)?.layout);
                 let rows = usize::from(count);
-                let mut bytes = 0;
-                if far(step.output) {
-                    bytes += rows * to.row_bytes();
-                }
-                if far(step.inputs[0]) {
-                    bytes += (rows * from.height).div_ceil(to.height) * from.row_bytes();
-                }
-                let weights = weights(&step.op);
+                let read = (rows * from.height).div_ceil(to.height) * from.row_bytes();
+                let mut data = moved(step.output, rows * to.row_bytes()) + moved(step.inputs[0], read);
                 // Weights come back from afar whenever much else was run in between.
-                bytes += if weights > NEAR_BYTES / 16 { weights } else { 0 };
-                BEGIN + compute(&step.op, &from, &to, rows, rate).max(bytes as f64 / FAR)
+                let weights = weights(&step.op);
+                data += if weights > NEAR_BYTES / 16 { weights as f64 / FAR } else { 0.0 };
+                BEGIN + compute(&step.op, &from, &to, rows, rate).max(data)
             }
             Entry::Move { tensor, count, .. } => {
                 let row = planned.places[usize::from(tensor)].layout.row_bytes();

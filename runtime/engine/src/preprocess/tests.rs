@@ -34,7 +34,7 @@ fn frame(samples: &[u16], [height, width, channels]: [usize; 3], full_scale: u16
 
 fn codes(preprocessor: &Preprocessor) -> Vec<u8> {
     let mut codes = vec![0; preprocessor.model.iter().product()];
-    all_codes(&preprocessor, [0, 0], &mut codes);
+    all_codes(preprocessor, [0, 0], &mut codes);
     codes
 }
 
@@ -176,5 +176,26 @@ fn other_channel_counts_are_refused() {
         let normalize = Normalize::Window { low: 0, high: 255 };
         let settings = Preprocess { geometry: Geometry::Resize, order, normalize };
         assert!(Preprocessor::new(settings, layout, Scale::new(1.0), 0).is_err());
+    }
+}
+
+#[test]
+fn samples_of_eight_and_sixteen_bits_give_the_same_codes() {
+    let normalize = Normalize::Window { low: 20, high: 200 };
+    for order in ORDERS {
+        for channels in [1, 3] {
+            let samples = noise(13 * 17 * channels, 255);
+            let bytes: Vec<u8> = samples.iter().map(|&sample| sample as u8).collect();
+            let wide = frame(&samples, [13, 17, channels], 255);
+            let narrow = FrameView { samples: Samples::U8(&bytes), ..wide };
+            // A window that reaches beyond the frame on both sides.
+            let tile = Geometry::Tile { overlap: 4 };
+            let both = [wide, narrow].map(|frame| {
+                let mut taken = preprocessor(tile, order, normalize, [16, 24], [0.01, 5.0]);
+                taken.take(&frame);
+                codes(&taken)
+            });
+            assert_eq!(both[0], both[1], "{order:?} from {channels} channels");
+        }
     }
 }

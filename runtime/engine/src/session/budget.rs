@@ -31,7 +31,8 @@ impl Session<'_> {
         let other = self.other_bytes(extent);
         let goal =
             Goal { bytes: self.options.memory.map(|budget| budget.saturating_sub(other)), ..self.goal() };
-        let planned = planner::plan(&self.plan, goal)?;
+        let mut planned = planner::plan(&self.plan, goal)?;
+        planned.slim();
         let needed = planned.arena_bytes() + planned.schedule_bytes() + other;
         if let Some(budget) = self.options.memory
             && needed > budget

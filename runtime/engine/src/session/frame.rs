@@ -183,9 +183,9 @@ impl Session<'_> {
         let seen = if resized { self.extent } else { [input.layout.height, input.layout.width] };
         for y in spans[0].from..spans[0].to {
             let row = geometry::nearest(y - spans[0].origin, seen[0], model[0]) * model[1];
-            for x in spans[1].from..spans[1].to {
-                let source = row + geometry::nearest(x - spans[1].origin, seen[1], model[1]);
-                visit(y * self.extent[1] + x, source);
+            let columns = geometry::nearest_from(spans[1].from - spans[1].origin, seen[1], model[1]);
+            for (x, column) in (spans[1].from..spans[1].to).zip(columns) {
+                visit(y * self.extent[1] + x, row + column);
             }
         }
     }

@@ -40,7 +40,13 @@ fn has_tiles() -> bool {
     let enabled: u32;
     // SAFETY: the instruction exists where OSXSAVE is set and reads a register.
     unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") enabled, out("edx") _, options(nomem, nostack, preserves_flags));
+        asm!(
+            "xgetbv",
+            in("ecx") 0,
+            out("eax") enabled,
+            out("edx") _,
+            options(nomem, nostack, preserves_flags)
+        );
     }
     features & AMX_TILE_AND_INT8 == AMX_TILE_AND_INT8 && enabled & TILE_STATE == TILE_STATE
 }

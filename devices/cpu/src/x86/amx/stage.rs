@@ -14,12 +14,15 @@ use candor_core::ops::order::{GROUP, OUTPUT_BLOCK};
 use candor_core::tensor::{BLOCK, Element};
 use core::arch::x86_64::*;
 
-/// Words that a stage holds.
+/// Words that two stages hold, or one where it holds the whole pass.
 pub(super) const CAPACITY: usize = 8192;
-/// Words of a stage that stays in the first-level cache beside a small filter.
-const NEAR_WORDS: usize = 384;
+/// Cache lines of two stages, and of the input rows they come from, that fit the first-level cache beside a
+/// small filter.
+const NEAR_LINES: usize = 512;
 /// Bytes of a filter small enough to stay there too.
 const NEAR_WEIGHTS: usize = 24 << 10;
+/// Words per output channel up to which a single block of output channels is left to vectors.
+const SMALL_WORDS: usize = 24;
 /// Output rows whose words are always in the stage: the most that one step of products takes.
 pub(super) const ROWS_STEP: usize = 4;
 /// Most bands.
@@ -58,6 +61,12 @@ pub(super) struct Segment {
     pub rows: usize,
 }
 
+impl Default for Segment {
+    fn default() -> Self {
+        Self { source: core::ptr::null(), target: core::ptr::null_mut(), lane: 0, count: 0, rows: 0 }
+    }
+}
+
 impl Segment {
     /// The lanes it fills.
     #[inline(always)]
@@ -67,24 +76,27 @@ impl Segment {
 }
 
 /// Up to sixteen pixels that are computed together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Group {
     segments: [Segment; BANDS],
     count: usize,
 }
 
 impl Group {
+    /// Its pixels band by band; the first lies in the earliest band, which has the most rows.
     pub fn segments(&self) -> &[Segment] {
         &self.segments[..self.count]
     }
 }
 
 impl Stage {
-    /// How to stage `pass`; `None` when it keeps accumulators, has no taps, or one step does not fit.
+    /// How to stage `pass`; `None` when it keeps accumulators, has no taps, one step does not fit, or too
+    /// little of a tile would be used to pay for the copy.
     pub fn plan(pass: &Dense<'_>) -> Option<Self> {
         let (plane, order) = (&pass.plane, &pass.order);
         let taps = order.taps;
-        if pass.element != Element::Code || order.words() == 0 {
+        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS;
+        if pass.element != Element::Code || order.words() == 0 || small {
             return None;
         }
         let tap_row = pass.tap_steps[0];
@@ -104,10 +116,12 @@ impl Stage {
             rows / ROWS_STEP * ROWS_STEP
         };
         let near = order.weights() * pass.multipliers.len() <= NEAR_WEIGHTS;
-        let strip = if near { fits(NEAR_WORDS).max(ROWS_STEP) } else { fits(CAPACITY) };
-        if strip == 0 || fits(CAPACITY) == 0 {
+        // A word is a line in each stage; a slot's words of one block come from two lines.
+        let near_words = NEAR_LINES * taps[1] / (2 * taps[1] + 2);
+        if fits(CAPACITY / 2) == 0 {
             return None;
         }
+        let strip = if near { fits(near_words).max(ROWS_STEP) } else { fits(CAPACITY / 2) };
         let bands = if plane.source_stride == 1 && plane.target_stride == 1 { BANDS } else { 1 };
         let odd = pass.multipliers.len().div_ceil(GROUP) % 2;
         let groups = |bands: usize| (bands * plane.columns).div_ceil(MAX_LANES);
@@ -118,20 +132,21 @@ impl Stage {
         let bands = (1..=bands.min(plane.rows)).min_by_key(|bands| cost(*bands)).unwrap_or(1);
         let band_rows = plane.rows.div_ceil(bands);
         let bands = plane.rows.div_ceil(band_rows);
-        debug_assert!(pass.multipliers.len() % OUTPUT_BLOCK == 0);
         let groups = groups(bands);
+        let strip = if groups == 1 && fits(CAPACITY) >= band_rows { fits(CAPACITY) } else { strip };
         Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps })
     }
 
-    /// Group `index`.
-    pub fn group(&self, pass: &Dense<'_>, index: usize) -> Group {
+    /// Makes `group` the one of this index.
+    #[inline(always)]
+    pub fn group(&self, pass: &Dense<'_>, index: usize, group: &mut Group) {
         let plane = &pass.plane;
-        let none = Segment { source: plane.source, target: plane.target, lane: 0, count: 0, rows: 0 };
-        let mut group = Group { segments: [none; BANDS], count: 0 };
+        group.count = 0;
         let mut at = index * MAX_LANES;
         let end = (at + MAX_LANES).min(self.bands * plane.columns);
         while at < end {
-            let (band, column) = (at / plane.columns, at % plane.columns);
+            let (band, column) =
+                if self.bands == 1 { (0, at) } else { (at / plane.columns, at % plane.columns) };
             let count = (plane.columns - column).min(end - at);
             let first = band * self.band_rows;
             let source = first * plane.source_row + column * plane.source_stride * PIXEL;
@@ -146,51 +161,12 @@ impl Stage {
             group.count += 1;
             at += count;
         }
-        group
-    }
-
-    /// Copies what `rows` ≥ 1 output rows of `group` from `first` on read to `words`.
-    ///
-    /// # Safety
-    /// As [`crate::loops::dense::run`]; `words` is aligned to a word and holds a stage.
-    #[inline(always)]
-    pub unsafe fn fill(
-        &self,
-        pass: &Dense<'_>,
-        group: &Group,
-        [first, rows]: [usize; 2],
-        mut words: *mut u8,
-    ) {
-        let (taps, stride) = (pass.order.taps, pass.plane.source_stride);
-        // Greatest address of a slot from which every word can be read as a whole.
-        let reach = (taps[0] - 1) * pass.tap_steps[0];
-        let limit = if pass.plane.whole_until == 0 { 0 } else { pass.plane.whole_until + reach };
-        for slot in 0..(rows - 1) * self.advance + taps[0] {
-            let offset = first * pass.plane.source_row
-                + slot / self.period * self.steps[0]
-                + slot % self.period * self.steps[1];
-            let source = group.segments[0].source.wrapping_add(offset);
-            // SAFETY: every slot of a row in the plane is readable; beyond `limit` only single pixels are
-            // read.
-            unsafe {
-                if group.count == 1 && stride <= 2 && source.addr() <= limit {
-                    if stride == 1 {
-                        copy_slot(pass, source, words, |from| Avx512::load(from));
-                    } else {
-                        copy_slot(pass, source, words, |from| Avx512::load_even(from));
-                    }
-                } else {
-                    self.fill_slot(pass, group, [first, slot, offset], words);
-                }
-            }
-            words = words.wrapping_add(self.slot_words * ROW);
-        }
     }
 
     /// One slot of a group that cannot be read by whole registers.
     ///
     /// # Safety
-    /// As [`Stage::fill`].
+    /// As [`Filler::advance`].
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
     unsafe fn fill_slot(
@@ -232,25 +208,124 @@ impl Stage {
     }
 }
 
-/// Copies the words of a slot.
-///
-/// # Safety
-/// As [`Stage::fill`]; `load` may be called at every word.
-#[inline(always)]
-unsafe fn copy_slot(
-    pass: &Dense<'_>,
+/// Copies the words of some output rows of a group, a few at a time.
+pub(super) struct Filler<'a> {
+    stage: &'a Stage,
+    pass: &'a Dense<'a>,
+    group: &'a Group,
+    /// First output row.
+    first: usize,
+    words: *mut u8,
+    slot: usize,
+    slots: usize,
+    block: usize,
     source: *const u8,
-    mut words: *mut u8,
-    load: impl Fn(*const u8) -> __m512i,
-) {
-    for block in 0..pass.order.blocks {
-        let mut from = source.wrapping_add(block * pass.block_step);
-        for _ in 0..pass.order.taps[1] {
-            // SAFETY: the caller's contract.
-            unsafe { Avx512::store(words, load(from)) };
-            from = from.wrapping_add(pass.tap_steps[1]);
-            words = words.wrapping_add(ROW);
+    /// Whether the slot can be read by whole registers.
+    whole: bool,
+}
+
+impl<'a> Filler<'a> {
+    /// Begins `rows` output rows of `group` from `first` on; `words` is aligned to a word and holds a stage.
+    pub fn new(
+        stage: &'a Stage,
+        pass: &'a Dense<'a>,
+        group: &'a Group,
+        [first, rows]: [usize; 2],
+        words: *mut u8,
+    ) -> Self {
+        let slots = (rows - 1) * stage.advance + pass.order.taps[0];
+        let source = core::ptr::null();
+        let mut filler =
+            Self { stage, pass, group, first, words, slot: 0, slots, block: 0, source, whole: false };
+        filler.enter_slot();
+        filler
+    }
+
+    /// Copies nothing.
+    pub fn nothing(stage: &'a Stage, pass: &'a Dense<'a>, group: &'a Group) -> Self {
+        let (words, source) = (core::ptr::null_mut(), core::ptr::null());
+        Self { stage, pass, group, first: 0, words, slot: 0, slots: 0, block: 0, source, whole: false }
+    }
+
+    /// Slots by input blocks that are left to copy.
+    pub const fn remaining(&self) -> usize {
+        (self.slots - self.slot) * self.pass.order.blocks - self.block
+    }
+
+    /// Input bytes from a segment's first row to the slot.
+    #[inline(always)]
+    const fn offset(&self) -> usize {
+        let stage = self.stage;
+        let start = self.first * self.pass.plane.source_row;
+        if stage.period == 1 {
+            return start + self.slot * stage.steps[0];
         }
+        start + self.slot / stage.period * stage.steps[0] + self.slot % stage.period * stage.steps[1]
+    }
+
+    #[inline(always)]
+    fn enter_slot(&mut self) {
+        let (plane, taps) = (&self.pass.plane, self.pass.order.taps);
+        self.source = self.group.segments[0].source.wrapping_add(self.offset());
+        // The greatest address of a slot from which every word can be read as a whole.
+        let reach = (taps[0] - 1) * self.pass.tap_steps[0];
+        let limit = if plane.whole_until == 0 { 0 } else { plane.whole_until + reach };
+        self.whole = self.group.count == 1 && plane.source_stride <= 2 && self.source.addr() <= limit;
+    }
+
+    /// Copies `blocks` blocks of slots, or what is left.
+    ///
+    /// # Safety
+    /// As [`crate::loops::dense::run`]; the stage was planned for the pass, the group is one of its own, and
+    /// the rows lie in its first segment's band.
+    #[inline(always)]
+    pub unsafe fn advance(&mut self, mut blocks: usize) {
+        let (order, stride) = (&self.pass.order, self.pass.plane.source_stride);
+        // SAFETY: every slot of a row in the plane is readable, by whole registers where `whole` says so.
+        unsafe {
+            while blocks > 0 && self.slot < self.slots {
+                let count = if self.whole { blocks.min(order.blocks - self.block) } else { order.blocks };
+                if self.whole {
+                    match (stride, order.taps[1]) {
+                        (1, 1) => self.copy::<1>(count, |from| Avx512::load(from)),
+                        (1, 3) => self.copy::<3>(count, |from| Avx512::load(from)),
+                        (1, _) => self.copy::<0>(count, |from| Avx512::load(from)),
+                        _ => self.copy::<0>(count, |from| Avx512::load_even(from)),
+                    }
+                } else {
+                    let at = [self.first, self.slot, self.offset()];
+                    self.stage.fill_slot(self.pass, self.group, at, self.words);
+                    self.words = self.words.wrapping_add(self.stage.slot_words * ROW);
+                }
+                self.block += count;
+                if self.block == order.blocks {
+                    self.block = 0;
+                    self.slot += 1;
+                    self.enter_slot();
+                }
+                blocks = blocks.saturating_sub(count);
+            }
+        }
+    }
+
+    /// Copies `count` blocks of a slot with `TAPS` tap columns, or any number for 0.
+    ///
+    /// # Safety
+    /// As [`Filler::advance`]; `load` may be called at every word.
+    #[inline(always)]
+    unsafe fn copy<const TAPS: usize>(&mut self, count: usize, load: impl Fn(*const u8) -> __m512i) {
+        let (tap_step, block_step) = (self.pass.tap_steps[1], self.pass.block_step);
+        let taps = if TAPS == 0 { self.pass.order.taps[1] } else { TAPS };
+        let (mut source, mut words) = (self.source, self.words);
+        for _ in 0..count {
+            for tap in 0..taps {
+                // SAFETY: the caller's contract.
+                unsafe { Avx512::store(words.add(tap * ROW), load(source.add(tap * tap_step))) };
+            }
+            source = source.wrapping_add(block_step);
+            words = words.wrapping_add(taps * ROW);
+        }
+        (self.source, self.words) = (source, words);
     }
 }
 
