@@ -50,20 +50,21 @@ pub(super) unsafe fn run(pass: &Dense<'_>) {
     });
 }
 
-/// Assembly for four words of one channel: a register of pixels each by an element of a register of weights.
+/// Assembly for four or eight words of one channel: a register of pixels each by an element of a register of
+/// weights.
+#[rustfmt::skip]
 macro_rules! products {
     ($sums:literal, $weights:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
             "sdot {", $sums, ":v}.4s, {", $a, ":v}.16b, {", $weights, ":v}.4b[0]\n",
             "sdot {", $sums, ":v}.4s, {", $b, ":v}.16b, {", $weights, ":v}.4b[1]\n",
             "sdot {", $sums, ":v}.4s, {", $c, ":v}.16b, {", $weights, ":v}.4b[2]\n",
-            "sdot {", $sums, ":v}.4s, {", $d, ":v}.16b, {", $weights, ":v}.4b[3]",
+            "sdot {", $sums, ":v}.4s, {", $d, ":v}.16b, {", $weights, ":v}.4b[3]\n",
         )
     };
     ($sums:literal, $weights:literal, $more:literal) => {
         concat!(
             products!($sums, $weights, "a", "b", "c", "d"),
-            "\n",
             products!($sums, $more, "e", "f", "g", "h"),
         )
     };
@@ -75,7 +76,11 @@ macro_rules! products {
 /// # Safety
 /// Needs the dot product extension; eight words of four rows of `WIDTH` words are readable at `weights`.
 #[inline(always)]
-unsafe fn eight_words<const WIDTH: usize>(sums: &mut [int32x4_t], codes: &[int8x16_t; 8], weights: *const i8) {
+unsafe fn eight_words<const WIDTH: usize>(
+    sums: &mut [int32x4_t],
+    codes: &[int8x16_t; 8],
+    weights: *const i8,
+) {
     // SAFETY: the caller's contract.
     unsafe {
         asm!(

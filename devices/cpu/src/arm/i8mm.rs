@@ -4,8 +4,8 @@ use super::{dense, matrix, neondot};
 use crate::table::Table;
 use candor_core::ops::{Convolution, TransposedConvolution};
 use candor_core::tensor::{Rows, RowsMut};
-use core::arch::asm;
 use core::arch::aarch64::*;
+use core::arch::asm;
 use core::hint::black_box;
 
 /// The loops of this tier.
