@@ -69,6 +69,8 @@ fn table_of(tier: Tier) -> Option<&'static Table> {
         Tier::Neon => Some(&crate::arm::neon::TABLE),
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         Tier::NeonDot => Some(&crate::arm::neondot::TABLE),
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Tier::I8mm => Some(&crate::arm::i8mm::TABLE),
         #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
         _ => None,
     }
