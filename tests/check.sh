@@ -2,11 +2,11 @@
 # Sets up what is missing, then runs every check of the project and stops at the first that fails.
 #
 # A check whose tool is missing prints `SKIPPED name: why`. To make that a failure, list the name:
-#   CANDOR_REQUIRE=thumb,qemu-aarch64,data,oracle,avx2 tests/check.sh
+#   CANDOR_REQUIRE=thumb,qemu-aarch64,data,oracle,valgrind,avx2 tests/check.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-optional_things="thumb qemu-aarch64 data oracle avx2 avxvnni avx512vnni"
+optional_things="thumb qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx"
 export CANDOR_REQUIRE=${CANDOR_REQUIRE:-}
 export CANDOR_DATA=${CANDOR_DATA:-$PWD/../shared/data}
 export CANDOR_PYTHON=${CANDOR_PYTHON:-$PWD/${CANDOR_VENV:-target/venv}/bin/python}
@@ -55,6 +55,7 @@ optional_inputs() {
     optional avx2 "this CPU has no AVX2" grep -qw avx2 /proc/cpuinfo || true
     optional avxvnni "this CPU has no AVX-VNNI" grep -qw avx_vnni /proc/cpuinfo || true
     optional avx512vnni "this CPU has no AVX-512 VNNI" grep -qw avx512_vnni /proc/cpuinfo || true
+    optional amx "this CPU has no AMX tiles of bytes" grep -qw amx_int8 /proc/cpuinfo || true
   fi
 }
 
@@ -101,6 +102,12 @@ fuzz_targets() {
   cargo clippy --manifest-path tests/fuzz/Cargo.toml --target-dir target/fuzz -- -D warnings
 }
 
+# A count that noise cannot blur: the embedded package's frame may not take many more instructions than stated.
+instructions_of_a_frame() {
+  cargo build --locked --release --quiet --bin candor
+  tests/benches/callgrind.py
+}
+
 # Every verb that a fenced block of the README gives to one of the programs is one that the program has.
 readme_verbs() {
   local program verb
@@ -129,6 +136,9 @@ if optional qemu-aarch64 "no Rust, linker or emulator for aarch64; tests/setup.s
   step "tests on every ARM extension" emulated_tests max neon,neondot,i8mm
 fi
 step "tests on this machine" host_tests
+if optional valgrind "no valgrind; tests/setup.sh installs it" command -v valgrind; then
+  step "instructions of a frame" instructions_of_a_frame
+fi
 step "README commands" readme_verbs
 
 printf '\n'

@@ -2,24 +2,32 @@
 writes one case per operator for the conformance test.
 
 usage: cutouts.py MODEL.onnx OUTDIR
-A case is OUTDIR/NNN_op/{model.onnx, input_K.npy, output.npy, meta.json}: float arrays that are exactly representable
-in the operator's input quantization, and ONNX Runtime's dequantized output. OUTDIR/whole_K/ holds the whole model on
-picture K with the output of ONNX Runtime with and without graph optimisation.
+A case is OUTDIR/NNN_op/{model.onnx, input_K.npy, meta.json}: float arrays that are exactly representable in the
+operator's input quantization, with the dequantized outputs below. OUTDIR/whole_K/ is the whole model on picture K.
+  output.npy       ONNX Runtime as it comes. On x86 it runs an int8 convolution in float when its QuantizeLinear has two
+                   readers (a skip connection): only a pair of one reader is turned into uint8, and int8 is not allowed;
+  integers.npy     whole models: ONNX Runtime with int8 allowed (session.qdqisint8allowed), so that every convolution
+                   is in integers;
+  unoptimised.npy  ONNX Runtime without graph optimisation, every operator in float;
+  exact.npy        the file's own arithmetic in float64 (exact.py).
 Needs numpy, onnx, onnxruntime.
 """
 import json, os, sys
 import numpy as np, onnx, onnxruntime as ort
 from onnx import helper, numpy_helper, TensorProto
+from exact import Exact
 
 
 PICTURES = 6  # whole-model comparisons per model
 
 
-def session(model, optimise=True):
+def session(model, optimise=True, int8=False):
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if int8:
+        options.add_session_config_entry('session.qdqisint8allowed', '1')
     options.log_severity_level = 3
     return ort.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
 
@@ -70,6 +78,8 @@ def main():
             after = [n for n in consumers.get(chain[-1].output[0], []) if n.op_type == 'QuantizeLinear']
         if not after or not any(is_activation(i) for i in node.input):
             continue
+        if node.op_type == 'Pad' and not numpy_helper.to_array(constants[node.input[1]]).any():
+            continue  # computes nothing
         nodes, feeds, inputs = [], {}, []
         for name in dict.fromkeys(node.input):
             if name and not is_activation(name) and name in producer:
@@ -99,13 +109,16 @@ def main():
         onnx.save(cut, f'{folder}/model.onnx')
         for k in range(len(inputs)):
             np.save(f'{folder}/input_{k}.npy', feeds[f'in{k}'][0] if feeds[f'in{k}'].ndim == 4 else feeds[f'in{k}'])
-        result = session(cut).run(None, feeds)[0]
-        np.save(f'{folder}/output.npy', result[0].astype(np.float32))
+        runners = {'output': session(cut), 'unoptimised': session(cut, optimise=False), 'exact': Exact(cut)}
+        for file, runner in runners.items():
+            np.save(f'{folder}/{file}.npy', runner.run(None, feeds)[0][0].astype(np.float32))
         step = float(numpy_helper.to_array(constants[q.input[1]]))
         json.dump({'op': node.op_type, 'node': node.name, 'step': step, 'inputs': len(inputs)}, open(f'{folder}/meta.json', 'w'))
         count += 1
     base = onnx.load(path)
-    best, plain = session(base), session(base, optimise=False)
+    name = graph.input[0].name
+    runners = {'output': session(base), 'integers': session(base, int8=True),
+               'unoptimised': session(base, optimise=False), 'exact': Exact(base)}
     last = producer[graph.output[0].name]
     step = float(numpy_helper.to_array(constants[last.input[1]]))
     for seed in range(PICTURES):
@@ -114,10 +127,10 @@ def main():
         onnx.save(base, f'{folder}/model.onnx')
         feed = picture([d.dim_value for d in graph.input[0].type.tensor_type.shape.dim], 100 + seed)
         np.save(f'{folder}/input_0.npy', feed[0])
-        np.save(f'{folder}/output.npy', best.run(None, {graph.input[0].name: feed})[0][0])
-        np.save(f'{folder}/unoptimised.npy', plain.run(None, {graph.input[0].name: feed})[0][0])
+        for file, runner in runners.items():
+            np.save(f'{folder}/{file}.npy', runner.run(None, {name: feed})[0][0])
         json.dump({'op': 'whole', 'step': step, 'inputs': 1}, open(f'{folder}/meta.json', 'w'))
-    print(f'{os.path.basename(path)}: {count} operators cut out')
+    print(f'{os.path.basename(path)}: {count} operators cut out, {runners["exact"].near_ties} values on a tie between two codes')
 
 
 main()

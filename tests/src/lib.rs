@@ -3,6 +3,8 @@
 pub mod allocation;
 pub mod binaries;
 pub mod onnx;
+pub mod plan;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 

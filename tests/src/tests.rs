@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use crate::allocation::CountingAllocator;
-use crate::{lists, require};
+use crate::{lists, require, snapshot};
 
 #[test]
 fn a_required_name_matches_whole_entries_only() {
@@ -28,4 +28,11 @@ fn an_allocation_counts_until_it_is_freed_and_its_peak_stays() {
         counting.dealloc(block, layout);
     }
     assert_eq!((counting.calls(), counting.live_bytes(), counting.peak_bytes()), (1, 0, 800));
+}
+
+#[test]
+fn a_snapshot_differs_by_a_line_or_by_their_order() {
+    assert_eq!(snapshot::differences("a\nb\n", "a\nb\n"), "");
+    assert_eq!(snapshot::differences("a\nb\n", "a\nc\n"), "- b\n+ c\nsame lines otherwise");
+    assert_eq!(snapshot::differences("a\nb\n", "b\na\n"), "same lines otherwise");
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use candor::buffer::AlignedBuffer;
 use candor::{FrameView, Package, Samples, Session, SessionOptions};
 use candor_core::golden;
-use candor_core::package::{Geometry, Package as View, Section};
+use candor_core::package::{Geometry, Normalize, Package as View, Section};
 use candor_imaging::frame::{Frame, Samples as FrameSamples, Source};
 use candor_imaging::write;
 use candor_lab::build::{self, BuildOptions};
@@ -102,8 +102,8 @@ fn fitted() -> Vec<u8> {
     build::build(&network, &options).expect("the package can be built").bytes
 }
 
-/// The fitted package, or a variant of it.
-fn package(fitted: &[u8], ood: bool, tiled: bool) -> Package {
+/// The fitted package, or a variant of it; `plain` reads samples as they are, so that rows can be pushed.
+fn package(fitted: &[u8], ood: bool, tiled: bool, plain: bool) -> Package {
     let buffer = AlignedBuffer::copy_of(fitted);
     let view = View::parse(buffer.as_slice()).expect("the package is sound");
     let mut sections = Sections::of(&view).expect("the package is sound");
@@ -111,12 +111,16 @@ fn package(fitted: &[u8], ood: bool, tiled: bool) -> Package {
     if !ood {
         sections.remove(Section::Ood);
     }
+    let mut preprocess = view.preprocess().expect("it is required");
+    assert!(matches!(preprocess.normalize, Normalize::Standardize { .. }));
     if tiled {
-        let mut preprocess = view.section(Section::Preprocess).expect("it is required").to_vec();
-        // Geometry and overlap.
-        preprocess[8..16].copy_from_slice(&[1, 0, 0, 0, 16, 0, 0, 0]);
-        sections.set(Section::Preprocess, preprocess);
+        preprocess.geometry = Geometry::Tile { overlap: 16 };
     }
+    if plain {
+        preprocess.normalize = build::unit();
+    }
+    let words = preprocess.to_words();
+    sections.set(Section::Preprocess, words.iter().flat_map(|word| word.to_le_bytes()).collect());
     Package::load(&sections.to_bytes()).expect("the variant is sound")
 }
 
@@ -156,9 +160,62 @@ fn allocations_of_codes(session: &mut Session<'_>) -> usize {
     ALLOCATOR.calls() - before
 }
 
+/// As [`allocations`], for frames of the model's extent pushed a few rows at a time.
+fn allocations_of_rows(session: &mut Session<'_>) -> usize {
+    let layout = session.plan().tensor(0).expect("a plan has an input").layout;
+    let (width, height) = (layout.width, layout.height);
+    let frame: Vec<u8> = (0..width * height).map(|at| golden::input_code(7, at, width)).collect();
+    let mut before = 0;
+    for index in 0..FRAMES + 1 {
+        if index == 1 {
+            before = ALLOCATOR.calls();
+        }
+        // Portions of one row to seven, by turns.
+        for rows in frame.chunks(width * (1 + index as usize % 7)) {
+            let (height, samples) = (rows.len() / width, Samples::U8(rows));
+            let rows = FrameView { width, height, channels: 1, full_scale: 255, samples };
+            session.push_rows(&rows).expect("the rows fit");
+        }
+    }
+    ALLOCATOR.calls() - before
+}
+
+/// The least budget for frames of `EXTENT`, as the refusal of a smaller one names it.
+fn least(package: &Package, options: &SessionOptions) -> usize {
+    let named = |error: candor::Error| {
+        let text = error.to_string();
+        text.rsplit(' ').next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    let with = |budget| Session::new(package, &SessionOptions { memory: Some(budget), ..*options });
+    let own: usize = named(with(1).err().expect("one byte is too little"));
+    let mut session = with(own).expect("it was named");
+    let [width, height] = EXTENT;
+    let samples = vec![0; width * height];
+    let frame = FrameView { width, height, channels: 1, full_scale: 255, samples: Samples::U8(&samples) };
+    session.run(&frame).map(|_| own).unwrap_or_else(named)
+}
+
 #[test]
 fn nothing_is_allocated_per_frame_after_the_first() {
     let fitted = fitted();
+    frames_of_any_kind(&fitted);
+    for (memory, streaming, threads) in
+        [(false, true, 1), (false, true, 2), (true, false, 1), (true, false, 2), (true, true, 1)]
+    {
+        let package = package(&fitted, true, false, true);
+        let mut options = SessionOptions { threads, streaming, ..SessionOptions::default() };
+        if memory {
+            options.memory = Some(least(&package, &options));
+        }
+        let what = format!("budget {:?}, streaming {streaming}, {threads} threads", options.memory);
+        let mut session = Session::new(&package, &options).expect("the package runs here");
+        assert_eq!(allocations(&mut session), 0, "{what}");
+        assert_eq!(allocations_of_rows(&mut session), 0, "rows, {what}");
+        assert_eq!(allocations_of_codes(&mut session), 0, "codes, {what}");
+    }
+}
+
+fn frames_of_any_kind(fitted: &[u8]) {
     for (ood, tiled, threads) in [
         (true, false, 1),
         (true, false, 2),
@@ -169,7 +226,7 @@ fn nothing_is_allocated_per_frame_after_the_first() {
         (false, true, 1),
         (false, true, 2),
     ] {
-        let package = package(&fitted, ood, tiled);
+        let package = package(fitted, ood, tiled, false);
         let options = SessionOptions { threads, ..SessionOptions::default() };
         let mut session = Session::new(&package, &options).expect("the package runs here");
         let counted = allocations(&mut session);

@@ -4,14 +4,17 @@
 //! a directory
 //! of case directories, one per model, that `tests/oracle/cutouts.py` cut out of whole models.
 
+use candor::Tier;
+use candor::buffer::AlignedBuffer;
 use candor::geometry::Resampler;
-use candor::{Package, Session, SessionOptions, Tier};
+use candor::planner::{self, Goal};
+use candor_core::plan::Plan;
+use candor_cpu::CpuKernels;
 use candor_imaging::frame::Samples;
 use candor_imaging::read;
-use candor_lab::build::{self, BuildOptions};
-use candor_lab::dataset::Split;
-use candor_lab::lower::Ending;
-use candor_lab::onnx::{self, ImportOptions};
+use candor_lab::lower::{self, Ending, Lowered};
+use candor_lab::onnx::{self, ImportOptions, Problem};
+use candor_lab::quantize::{Quantization, qdq};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +43,10 @@ impl Agreement {
     fn share(&self) -> f64 {
         self.identical as f64 / self.values.max(1) as f64
     }
+
+    fn mean(&self) -> f64 {
+        self.total / self.values.max(1) as f64
+    }
 }
 
 fn array(path: &Path) -> (Vec<usize>, Vec<f32>) {
@@ -51,50 +58,41 @@ fn array(path: &Path) -> (Vec<usize>, Vec<f32>) {
     }
 }
 
-/// The model's own output on `tiers` and one or two threads, which must agree to the byte.
-fn outputs(folder: &Path, inputs: usize, tiers: &[Tier]) -> Result<Vec<f32>, String> {
+/// The model lowered as its file says, to end in codes.
+fn lowered(folder: &Path) -> Result<Lowered, String> {
     let bytes = std::fs::read(folder.join("model.onnx")).map_err(|error| error.to_string())?;
     let import = onnx::import(&bytes, &ImportOptions::default()).map_err(|error| error.to_string())?;
     let mut network = import.network;
     onnx::simplify(&mut network);
-    let options = BuildOptions {
-        name: "case".into(),
-        source: String::new(),
-        card: String::new(),
-        classes: Vec::new(),
-        normalize: build::unit(),
-        geometry: candor_core::package::Geometry::Resize,
-        images: None,
-        masks: None,
-        split: Split::All,
-        only: None,
-        alpha: 0.05,
-        ending: Ending::Codes,
+    let listed =
+        |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    lower::lower(&qdq::annotate(&network).map_err(listed)?, Ending::Codes).map_err(listed)
+}
+
+/// The model's own output on `tiers` and one or two threads, which must agree to the byte.
+fn outputs(folder: &Path, tiers: &[Tier]) -> Result<Vec<f32>, String> {
+    let lowered = lowered(folder)?;
+    let sections = [&lowered.plan, &lowered.weights].map(|bytes| AlignedBuffer::copy_of(bytes));
+    let plan = Plan::parse(sections[0].as_slice(), sections[1].as_slice());
+    let plan = plan.map_err(|error| format!("the plan is refused: {error:?}"))?;
+    let code = |(index, quantization): (usize, &Quantization)| {
+        let values = array(&folder.join(format!("input_{index}.npy"))).1;
+        values.iter().map(|&x| quantization.code(x)).collect()
     };
-    let built = build::build(&network, &options).map_err(|lines| lines.join("; "))?;
-    let package = Package::load(&built.bytes).map_err(|error| error.to_string())?;
-    let mut first: Option<([u8; 32], Vec<f32>)> = None;
-    for &tier in tiers {
-        for threads in [1, 2] {
-            let options =
-                SessionOptions { tier: Some(tier), threads, keep_output: true, ..Default::default() };
-            let mut session = Session::new(&package, &options).map_err(|error| error.to_string())?;
-            let mut codes = Vec::new();
-            for index in 0..inputs {
-                let (shape, values) = array(&folder.join(format!("input_{index}.npy")));
-                codes.push(session.quantize_input(index, &shape, &values).map_err(|e| e.to_string())?);
-            }
-            let slices: Vec<&[u8]> = codes.iter().map(Vec::as_slice).collect();
-            let digest = session.run_codes(&slices, &mut ()).map_err(|error| error.to_string())?.digest;
-            match &first {
-                None => first = Some((digest, session.logits().map_err(|error| error.to_string())?)),
-                Some((expected, _)) => {
-                    assert_eq!(*expected, digest, "{} on {} x{threads}", folder.display(), tier.name());
-                }
-            }
-        }
+    let codes: Vec<Vec<u8>> = lowered.inputs.iter().enumerate().map(code).collect();
+    let inputs: Vec<&[u8]> = codes.iter().map(Vec::as_slice).collect();
+    let planned = planner::plan(&plan, Goal::default()).map_err(|error| format!("{error:?}"))?;
+    let mut first: Option<Vec<i32>> = None;
+    for (tier, threads) in tiers.iter().flat_map(|&tier| [(tier, 1), (tier, 2)]) {
+        let kernels = CpuKernels::new(tier, threads).map_err(|error| error.to_string())?;
+        let found = candor_tests::plan::run(&plan, Some(&planned.schedule()), &kernels, &inputs);
+        let found = found.map_err(|error| format!("{error:?}"))?;
+        let same = *first.get_or_insert_with(|| found.clone()) == found;
+        assert!(same, "{} on {tier} x{threads}", folder.display());
     }
-    first.map(|(_, values)| values).ok_or_else(|| "no tier".into())
+    let values = first.ok_or("no tier")?;
+    let (scale, zero_point) = lowered.head.codes.ok_or("the output holds no codes")?;
+    Ok(values.iter().map(|&code| (code - i32::from(zero_point)) as f32 * scale).collect())
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
@@ -104,59 +102,90 @@ fn folders(path: &Path) -> Vec<PathBuf> {
     list
 }
 
-/// What is held against one operator kind.
-fn held(op: &str, agreement: &Agreement, unoptimised: &Agreement) -> bool {
-    let mean = |agreement: &Agreement| agreement.total / agreement.values.max(1) as f64;
-    match op {
-        "Conv" => agreement.share() == 1.0,
-        "whole" => agreement.share() >= unoptimised.share() && mean(agreement) <= mean(unoptimised),
-        _ => agreement.share() >= 0.999 && agreement.farthest <= 1.0,
+/// Outputs that others are held against (see `tests/oracle/cutouts.py`): ONNX Runtime as it comes, with every
+/// convolution in integers, and in floats throughout; and the file's own arithmetic.
+const OUTPUTS: [&str; 4] = ["output", "integers", "unoptimised", "exact"];
+
+/// Agreement of one model's cases: by operator kind (`whole` for the model itself), who is compared and with
+/// which output.
+#[derive(Default)]
+struct Table(BTreeMap<(String, &'static str, &'static str), Agreement>);
+
+impl Table {
+    /// Compares `ours` and the outputs of a case with each other.
+    fn add(&mut self, folder: &Path, op: &str, ours: Vec<f32>, step: f64) {
+        let read = |name: &'static str| Some((name, array(&existing(folder, name)?).1));
+        let outputs: Vec<_> = OUTPUTS.into_iter().filter_map(read).collect();
+        let own = ("candor", ours);
+        for (expected, values) in &outputs {
+            for (name, found) in outputs.iter().chain([&own]).filter(|(name, _)| name != expected) {
+                let key = (op.to_string(), *name, *expected);
+                self.0.entry(key).or_default().add(found, values, step);
+            }
+        }
     }
+
+    fn get(&self, op: &str, name: &'static str, expected: &'static str) -> Agreement {
+        self.0.get(&(op.to_string(), name, expected)).copied().unwrap_or_default()
+    }
+
+    /// Every kind of operator with whether it is as close to its oracle as it must be.
+    fn verdicts(&self) -> BTreeMap<String, bool> {
+        let kinds = self.0.keys().map(|(op, ..)| op);
+        kinds.map(|op| (op.clone(), self.holds(op))).collect()
+    }
+
+    fn holds(&self, op: &str) -> bool {
+        let ours = self.get(op, "candor", "output");
+        match op {
+            "Conv" => ours.share() == 1.0 && self.beats_floats(op, "exact"),
+            "whole" => self.beats_floats(op, "integers"),
+            _ => ours.share() >= 0.999 && ours.farthest <= 1.0,
+        }
+    }
+
+    /// Whether Candor is at least as close to `expected` as ONNX Runtime's floats are.
+    fn beats_floats(&self, op: &str, expected: &'static str) -> bool {
+        let [ours, floats] = ["candor", "unoptimised"].map(|name| self.get(op, name, expected));
+        ours.share() >= floats.share() && ours.mean() <= floats.mean()
+    }
+}
+
+/// The file of an output, where the case has it.
+fn existing(folder: &Path, name: &str) -> Option<PathBuf> {
+    Some(folder.join(format!("{name}.npy"))).filter(|path| path.exists())
 }
 
 /// Compares every case of a model's folder, prints the figures and gives the cases by kind and what does
 /// not hold.
 fn compare(model: &Path) -> (BTreeMap<String, usize>, Vec<String>) {
-    let (mut kinds, mut counts) = (BTreeMap::<String, Agreement>::new(), BTreeMap::new());
-    let (mut unoptimised, mut failures) = (Agreement::default(), Vec::new());
+    let (mut table, mut counts, mut failures) = (Table::default(), BTreeMap::new(), Vec::new());
     for folder in folders(model) {
         let meta = std::fs::read_to_string(folder.join("meta.json")).expect("meta.json");
         let meta: serde_json::Value = serde_json::from_str(&meta).expect("JSON");
         let op = meta["op"].as_str().expect("op").to_string();
         let step = meta["step"].as_f64().expect("step");
-        let inputs = meta["inputs"].as_u64().expect("inputs") as usize;
-        let expected = array(&folder.join("output.npy")).1;
         let later = op == "whole" && !folder.ends_with("whole_0");
         let tiers = if later { vec![Tier::best()] } else { Tier::available().collect() };
-        match outputs(&folder, inputs, &tiers) {
-            Ok(values) => kinds.entry(op.clone()).or_default().add(&values, &expected, step),
+        match outputs(&folder, &tiers) {
+            Ok(values) => table.add(&folder, &op, values, step),
             Err(line) => failures.push(format!("{}: {line}", folder.display())),
-        }
-        if op == "whole" {
-            let plain = array(&folder.join("unoptimised.npy")).1;
-            unoptimised.add(&plain, &expected, step);
         }
         *counts.entry(op).or_default() += 1;
     }
-    let name = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let line = |op: &str, agreement: &Agreement| {
-        format!(
-            "{name:<24} {op:<18} {:>9} values {:>9.5} % identical, mean {:.5}, farthest {}",
+    let model = model.file_name().unwrap_or_default().to_string_lossy();
+    for ((op, name, expected), agreement) in &table.0 {
+        println!(
+            "{model:<24} {:<36} {:>9} values {:>9.5} % identical, mean {:.5}, farthest {}",
+            format!("{op}: {name} to {expected}"),
             agreement.values,
             100.0 * agreement.share(),
-            agreement.total / agreement.values.max(1) as f64,
+            agreement.mean(),
             agreement.farthest
-        )
-    };
-    for (op, agreement) in &kinds {
-        println!("{}", line(op, agreement));
-        if !held(op, agreement, &unoptimised) {
-            failures.push(line(op, agreement));
-        }
+        );
     }
-    if unoptimised.values > 0 {
-        println!("{}", line("ONNX Runtime plain", &unoptimised));
-    }
+    let lost = table.verdicts().into_iter().filter(|(_, held)| !held);
+    failures.extend(lost.map(|(op, _)| format!("{model}: {op} is not as close as it must be")));
     (counts, failures)
 }
 

@@ -24,6 +24,9 @@ pub const THREADS_LIMIT: usize = 1;
 
 /// Work, in bytes moved, below which waking other threads costs more than it saves: some ten microseconds.
 const INLINE_WORK: usize = 128 << 10;
+/// Work, in bytes moved, below which each thread takes one part: smaller parts cost more to begin than they
+/// even out.
+const EVEN_WORK: usize = 1 << 20;
 /// Products that take about as long as moving one byte.
 const PRODUCTS_PER_BYTE: usize = 32;
 /// Weights that no longer stay in a core's own cache; each thread then takes one part, to read them only
@@ -66,6 +69,8 @@ fn table_of(tier: Tier) -> Option<&'static Table> {
         Tier::Neon => Some(&crate::arm::neon::TABLE),
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         Tier::NeonDot => Some(&crate::arm::neondot::TABLE),
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        Tier::I8mm => Some(&crate::arm::i8mm::TABLE),
         #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
         _ => None,
     }
@@ -92,9 +97,12 @@ impl CpuKernels {
         })
     }
 
-    /// As [`CpuKernels::new`], sharing even the smallest operator among threads: for tests.
-    #[cfg(test)]
-    pub(crate) fn eager(tier: Tier, threads: usize) -> Result<Self, TierError> {
+    /// As [`CpuKernels::new`], sharing even the smallest operator among threads: slower, but the way to test
+    /// the division of small operators.
+    ///
+    /// # Errors
+    /// Those of [`CpuKernels::new`].
+    pub fn eager(tier: Tier, threads: usize) -> Result<Self, TierError> {
         Self::new(tier, threads).map(|kernels| Self { inline_work: 0, ..kernels })
     }
 
@@ -127,7 +135,8 @@ impl CpuKernels {
         if threads == 1 || work < self.inline_work || output.count < 2 {
             return part(output);
         }
-        let least = if weights > WEIGHTS_BYTES { output.count.div_ceil(threads) } else { 1 };
+        let even = weights > WEIGHTS_BYTES || work < EVEN_WORK;
+        let least = if even { output.count.div_ceil(threads) } else { 1 };
         let remaining = Mutex::new(Some(output));
         let next = || {
             let mut slot = remaining.lock().ok()?;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
 /// Turns a thread spins before it yields its time slice.
-const SPINS: usize = 400;
+const SPINS: usize = 6000;
 /// Time slices it yields before it sleeps.
 const YIELDS: usize = 20;
 /// Stack of a worker: the loops keep at most one block of widened weights on it.

@@ -39,3 +39,12 @@ fn names_lead_back_to_their_tiers_and_the_best_is_available() {
     assert!(Tier::available().any(|tier| tier == Tier::best()));
     assert_eq!(Tier::available().next(), Some(Tier::Reference));
 }
+
+/// `CANDOR_REQUIRE` lists, among other things, the tiers without which a run would prove nothing.
+#[test]
+fn every_tier_that_is_required_is_available() {
+    let required = std::env::var("CANDOR_REQUIRE").unwrap_or_default();
+    for tier in required.split(',').filter_map(Tier::from_name) {
+        assert!(tier.is_available(), "CANDOR_REQUIRE lists {tier}, which this CPU lacks");
+    }
+}

@@ -19,6 +19,8 @@ pub enum Tier {
     Neon,
     /// AArch64 with Advanced SIMD and the dot product extension.
     NeonDot,
+    /// The same with the matrix extension for bytes.
+    I8mm,
 }
 
 /// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
@@ -42,8 +44,16 @@ pub(crate) fn has_byte_permutations() -> bool {
 
 impl Tier {
     /// Every tier, slowest first of each architecture, whether this machine has it or not.
-    pub const ALL: [Self; 7] =
-        [Self::Reference, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni, Self::Amx, Self::Neon, Self::NeonDot];
+    pub const ALL: [Self; 8] = [
+        Self::Reference,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+        Self::Amx,
+        Self::Neon,
+        Self::NeonDot,
+        Self::I8mm,
+    ];
 
     /// The name used on the command line and in reports.
     pub const fn name(self) -> &'static str {
@@ -55,6 +65,7 @@ impl Tier {
             Self::Amx => "amx",
             Self::Neon => "neon",
             Self::NeonDot => "neondot",
+            Self::I8mm => "i8mm",
         }
     }
 
@@ -68,6 +79,7 @@ impl Tier {
             Self::Amx => 1200.0,
             Self::Neon => 30.0,
             Self::NeonDot => 60.0,
+            Self::I8mm => 100.0,
         }
     }
 
@@ -94,6 +106,8 @@ impl Tier {
             Self::Neon => has!(is_aarch64_feature_detected, "neon"),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::NeonDot => has!(is_aarch64_feature_detected, "neon", "dotprod"),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::I8mm => has!(is_aarch64_feature_detected, "neon", "dotprod", "i8mm"),
             #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
             _ => false,
         }

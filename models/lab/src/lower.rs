@@ -87,13 +87,13 @@ pub fn lower(source: &QuantizedNetwork, ending: Ending) -> Result<Lowered, Vec<P
         problems.retain(|problem| !problem.what.is_empty());
         return Err(problems);
     }
-    let computed = |_: &_| !network.inputs.contains(&head.value);
+    let inputs: Vec<TensorId> = network.inputs.iter().map(|id| lowering.tensors[id]).collect();
+    let computed = |tensor: &&TensorId| !inputs.contains(tensor);
     let Some(&output) = lowering.tensors.get(&head.value).filter(computed) else {
         let fix = "end the model in a convolution, resize or activation of the image";
         let refusal = Refusal { what: "the output is not computed by any node".into(), fix };
         return Err(vec![refusal.into_problem(network.values[head.value].name.clone(), "output")]);
     };
-    let inputs = network.inputs.iter().map(|id| lowering.tensors[id]).collect();
     Ok(lowering.builder.finish(inputs, output, head))
 }
 

@@ -109,8 +109,7 @@ pub fn run(
         )?;
         let data = &mut arena[output.range()];
         fill_halo(output.layout, data, output.zero_point);
-        let unfinished = index + 1 < plan.steps() && plan.step(index + 1)?.output == step.output;
-        if !unfinished {
+        if plan.is_last_writer(index) {
             observer.after_rows(index, step.output, Rows::whole(output.layout, data));
         }
     }

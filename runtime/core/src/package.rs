@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 /// First bytes of every package.
 pub const MAGIC: [u8; 8] = *b"CANDOR\r\n";
 /// Format version this runtime reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the section table.
 pub const HEADER_BYTES: usize = 192;
 /// Header bytes that the package digest covers.

@@ -222,6 +222,13 @@ impl<'p> Plan<'p> {
         Ok(Step { op, inputs: [a, b], output })
     }
 
+    /// Whether no step after `index` writes the tensor that it writes.
+    pub fn is_last_writer(&self, index: usize) -> bool {
+        let start = HEADER_WORDS + self.tensors * TENSOR_WORDS + 3;
+        let output = |step: usize| self.words.get(start + step * RECORD_WORDS);
+        (index + 1..self.steps).all(|later| output(later) != output(index))
+    }
+
     /// Scratch bytes a step over `channels` channels needs: sums, squares, slope and offset of each.
     pub const fn scratch_bytes(channels: usize) -> usize {
         channels * 24

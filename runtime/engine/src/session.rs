@@ -110,6 +110,8 @@ pub struct Session<'p> {
     extent: [usize; 2],
     /// Rows of the frame that were pushed so far.
     received: usize,
+    /// Channels and full scale of those rows.
+    received_form: (usize, u16),
     options: SessionOptions,
     digest: [u8; 32],
 }
@@ -163,6 +165,7 @@ impl<'p> Session<'p> {
             spans: Default::default(),
             extent: [0; 2],
             received: 0,
+            received_form: (0, 0),
             options: *options,
             digest: [0; 32],
         };

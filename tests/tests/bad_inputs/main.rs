@@ -13,7 +13,7 @@ mod usage;
 
 use std::path::Path;
 
-use candor_tests::workspace_root;
+use candor_tests::{snapshot, workspace_root};
 use table::Table;
 
 /// The least number of bad inputs.
@@ -33,25 +33,7 @@ fn every_bad_input_gets_its_own_error_and_exit_code() {
         let place = place.display().to_string();
         assert!(!text.contains(&place), "the text names {place}, a path of this machine");
     }
-    let snapshot = workspace_root().join("tests/tests/bad_inputs.txt");
-    if std::env::var_os("CANDOR_BLESS").is_some() {
-        std::fs::write(&snapshot, &text).expect("the snapshot can be written");
-    }
-    let expected = std::fs::read_to_string(&snapshot).unwrap_or_default();
-    let differences = differences(&expected, &text);
-    assert!(differences.is_empty(), "rewrite with CANDOR_BLESS=1 if this is wanted:\n{differences}");
-}
-
-/// Lines that only one of the texts has, in order, as `-` expected and `+` found.
-fn differences(expected: &str, found: &str) -> String {
-    let only = |sign: char, own: &str, other: &str| {
-        let lines = own.lines().filter(|line| !other.lines().any(|own| own == *line));
-        lines.map(|line| format!("{sign} {line}\n")).collect::<String>()
-    };
-    match expected == found {
-        true => String::new(),
-        false => format!("{}{}same lines otherwise", only('-', expected, found), only('+', found, expected)),
-    }
+    snapshot::check(&workspace_root().join("tests/tests/bad_inputs.txt"), &text);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn bytes(table: &mut Table, package: &[u8]) {
         damaged[at] ^= 4;
         table.damaged_package("inspect", &format!("flipped-{name}"), &damaged);
     }
-    for version in [0, 2, u32::MAX] {
+    for version in [0, 1, 3, u32::MAX] {
         let mut other = package.to_vec();
         other[8..12].copy_from_slice(&version.to_le_bytes());
         table.damaged_package("inspect", &format!("version-{version}"), &other);

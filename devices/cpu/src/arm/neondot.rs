@@ -1,7 +1,11 @@
 //! The neondot tier: four pixels per register, `sdot` on centred codes and weights.
 
 use super::quad::{self, quad_pixels};
+use super::{dense, dot};
 use crate::loops::vector::{MAX_LANES, OutputStep, Vector};
+use crate::table::Table;
+use candor_core::ops::{Convolution, TransposedConvolution};
+use candor_core::tensor::{Rows, RowsMut};
 use core::arch::aarch64::*;
 use core::arch::asm;
 
@@ -57,4 +61,22 @@ fn roof(rounds: usize) -> u64 {
     unsafe { crate::loops::roof::products::<NeonDot>(rounds) }
 }
 
-crate::loops::instance::table!("neon,dotprod", NeonDot, "neon");
+/// The loops of this tier: those over vectors, but for dense ones.
+pub(crate) static TABLE: Table = Table { convolution: convolve, transposed: transpose, ..vectors::TABLE };
+
+#[target_feature(enable = "neon,dotprod")]
+fn convolve(op: &Convolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+    dense::convolve(op, input, output, dot::run);
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn transpose(op: &TransposedConvolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
+    dense::transpose(op, input, output, dot::run);
+}
+
+/// The loops over vectors.
+mod vectors {
+    use super::{NeonDot, roof};
+
+    crate::loops::instance::table!("neon,dotprod", NeonDot, "neon");
+}

@@ -1,6 +1,7 @@
 //! Pixel operations on 128-bit registers that both AArch64 tiers share.
 
 use crate::loops::vector::{OutputStep, PIXEL};
+use candor_core::arithmetic::Range;
 use core::arch::aarch64::*;
 use core::ptr::copy_nonoverlapping;
 
@@ -54,24 +55,80 @@ pub(super) unsafe fn centre(pixels: uint8x16_t) -> int8x16_t {
     unsafe { vreinterpretq_s8_u8(veorq_u8(pixels, vdupq_n_u8(0x80))) }
 }
 
+/// The part of the output step that all channels share, applied after the conversion to integers: those
+/// saturate on the way, so the clamp comes out as it does before the conversion.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    zero_points: int16x8_t,
+    low: uint8x16_t,
+    high: uint8x16_t,
+}
+
+/// Turns four bytes of each of four channels into four bytes of each of four pixels.
+pub(super) static BY_PIXEL: [u8; 16] = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15];
+
+impl Finish {
+    /// The step of `range`.
+    #[inline(always)]
+    pub fn new(range: Range) -> Self {
+        // SAFETY: register arithmetic of Advanced SIMD.
+        unsafe {
+            Self {
+                zero_points: vdupq_n_s16(range.zero_point as i16),
+                low: vdupq_n_u8(range.low as u8),
+                high: vdupq_n_u8(range.high as u8),
+            }
+        }
+    }
+
+    /// The codes of four registers of rounded products, byte `i` of the result being byte `order[i]` of them
+    /// one after the other.
+    ///
+    /// # Safety
+    /// Needs Advanced SIMD.
+    #[inline(always)]
+    pub unsafe fn codes(&self, rounded: [int32x4_t; 4], order: &[u8; 16]) -> uint8x16_t {
+        // SAFETY: register arithmetic of Advanced SIMD; the order is a register.
+        unsafe {
+            let low = vqmovn_high_s32(vqmovn_s32(rounded[0]), rounded[1]);
+            let high = vqmovn_high_s32(vqmovn_s32(rounded[2]), rounded[3]);
+            let low = vqaddq_s16(low, self.zero_points);
+            let high = vqaddq_s16(high, self.zero_points);
+            let codes = vqmovun_high_s16(vqmovun_s16(low), high);
+            let codes = vminq_u8(vmaxq_u8(codes, self.low), self.high);
+            vqtbl1q_u8(codes, vld1q_u8(order.as_ptr()))
+        }
+    }
+
+    /// Requantizes a register of sums per channel.
+    ///
+    /// # Safety
+    /// Needs Advanced SIMD.
+    #[inline(always)]
+    pub unsafe fn requantize(&self, sums: [int32x4_t; 4], multipliers: float32x4_t) -> uint8x16_t {
+        // SAFETY: register arithmetic of Advanced SIMD. A product of finite numbers is not a NaN.
+        unsafe {
+            let a = vmulq_laneq_f32::<0>(vcvtq_f32_s32(sums[0]), multipliers);
+            let b = vmulq_laneq_f32::<1>(vcvtq_f32_s32(sums[1]), multipliers);
+            let c = vmulq_laneq_f32::<2>(vcvtq_f32_s32(sums[2]), multipliers);
+            let d = vmulq_laneq_f32::<3>(vcvtq_f32_s32(sums[3]), multipliers);
+            self.codes([a, b, c, d].map(|product| vcvtnq_s32_f32(product)), &BY_PIXEL)
+        }
+    }
+}
+
 /// # Safety
 /// See [`crate::loops::vector::Vector::requantize`].
 #[inline(always)]
 pub(super) unsafe fn requantize(sums: [int32x4_t; 4], step: &OutputStep) -> uint8x16_t {
-    // SAFETY: register arithmetic of Advanced SIMD. `maxnm` sends a NaN to the lower bound as `f32::max`
-    // does.
+    // SAFETY: register arithmetic of Advanced SIMD.
     unsafe {
-        let low = vdupq_n_f32(step.low);
-        let high = vdupq_n_f32(step.high);
-        let mut steps = [vdupq_n_s32(0); 4];
-        for c in 0..4 {
-            let product = vmulq_f32(vcvtq_f32_s32(sums[c]), vdupq_n_f32(step.multipliers[c]));
-            steps[c] = vcvtnq_s32_f32(vminnmq_f32(vmaxnmq_f32(product, low), high));
-        }
-        let even = vaddq_s32(steps[0], vshlq_n_s32::<8>(steps[1]));
-        let odd = vaddq_s32(steps[2], vshlq_n_s32::<8>(steps[3]));
-        let all = vaddq_s32(even, vshlq_n_s32::<16>(odd));
-        vreinterpretq_u8_s32(vaddq_s32(all, vdupq_n_s32(step.zero_points)))
+        let finish = Finish {
+            zero_points: vreinterpretq_s16_s32(vdupq_n_s32(step.zero_words)),
+            low: vreinterpretq_u8_s32(vdupq_n_s32(step.low_codes)),
+            high: vreinterpretq_u8_s32(vdupq_n_s32(step.high_codes)),
+        };
+        finish.requantize(sums, vld1q_f32(step.multipliers.as_ptr()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Windows over each channel by itself, several taps to a product.
 //!
-//! A dot product adds four neighbouring bytes, and neighbouring bytes are channels of one pixel. A byte shuffle
-//! within every four pixels therefore gathers three neighbouring taps of each channel (the fourth byte has
-//! weight zero), which makes sums of four channels of every fourth pixel.
+//! A dot product adds four neighbouring bytes, and neighbouring bytes are channels of one pixel. A byte
+//! shuffle within every four pixels therefore gathers three neighbouring taps of each channel (the fourth
+//! byte has weight zero), which makes sums of four channels of every fourth pixel.
 
 use crate::loops::vector::{OutputStep, PIXEL, Vector, write};
 use crate::loops::walk::Site;

@@ -325,8 +325,8 @@ pub(crate) unsafe fn max_pool<V: Quartets>(op: &MaxPool, input: Rows<'_>, mut ou
     }
 }
 
-/// The greatest code under two columns of `rows` taps, at least one row `step` bytes apart, for the one row of
-/// a plane whose outputs lie two pixels apart.
+/// The greatest code under two columns of `rows` taps, at least one row `step` bytes apart, for the one row
+/// of a plane whose outputs lie two pixels apart.
 #[inline(always)]
 unsafe fn greatest_of_pairs<V: Quartets>(plane: &Plane, rows: usize, step: usize) {
     let mut column = 0;

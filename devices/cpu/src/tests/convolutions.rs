@@ -33,6 +33,16 @@ impl Owned {
             range: self.range,
         }
     }
+
+    /// Gives every tap of each input channel the same weight; words beyond the last stay zero.
+    fn set_weights(&mut self, order: Order, weight: impl Fn(usize) -> i8) {
+        let outputs = self.multipliers.len();
+        for (o, ky) in (0..outputs).flat_map(|o| (0..order.taps[0]).map(move |ky| (o, ky))) {
+            for (c, kx) in (0..order.blocks * 4).flat_map(|c| (0..order.taps[1]).map(move |kx| (c, kx))) {
+                self.weights[order.index(outputs, o, ky, c, kx)] = weight(c);
+            }
+        }
+    }
 }
 
 /// Random weights for several phases of `taps`, zero where a channel does not exist, with their true sums.
@@ -206,7 +216,7 @@ fn extreme_codes_and_weights_do_not_saturate() {
         let mut input = random.tensor([3, 19, 12], Halo { top: 1, left: 1, bottom: 1, right: 1 });
         input.data.fill(code);
         let mut owned = filter(&mut random, &[[3, 3]], 12, 8);
-        owned.weights.fill(weight);
+        owned.set_weights(Order::new([3, 3], 3), |_| weight);
         owned.weight_sums.fill(9 * 12 * i32::from(weight));
         owned.bias.fill(if weight < 0 { -(1 << 30) } else { 1 << 30 });
         owned.multipliers.fill(Multiplier::new(1.0e-7));
@@ -234,9 +244,7 @@ fn ties_round_to_even_in_every_lane() {
     }
     for sign in [1, -1] {
         let mut owned = filter(&mut random, &[[1, 1]], 4, 8);
-        for (index, weight) in owned.weights.iter_mut().enumerate() {
-            *weight = if index % 4 < 2 { sign } else { 0 };
-        }
+        owned.set_weights(Order::new([1, 1], 1), |channel| if channel < 2 { sign } else { 0 });
         owned.weight_sums.fill(2 * i32::from(sign));
         owned.bias.copy_from_slice(&[0, 1, -1, 255, 3, -3, 7, -256]);
         owned.multipliers.fill(Multiplier::new(0.5));

@@ -1,8 +1,9 @@
 //! Tables of 256 bytes in registers: by byte permutations where the CPU has them, else by byte shuffles.
 //!
 //! A shuffle looks up sixteen bytes. Of sixteen shuffles with the code lowered by 0, 16, 32 …, those whose
-//! index became negative give zero. Each of the others gives an entry combined with that of the sixteen below,
-//! so that by exclusive or all but the last cancel out. Codes above 127 do the same with their top bit flipped.
+//! index became negative give zero. Each of the others gives an entry combined with that of the sixteen
+//! below, so that by exclusive or all but the last cancel out. Codes above 127 do the same with their top
+//! bit flipped.
 
 use crate::loops::codebook::{Codebook, Translate, row};
 use crate::x86::avx2::Avx2;

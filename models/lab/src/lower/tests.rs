@@ -222,3 +222,14 @@ fn all_refusals_come_at_once_and_name_their_nodes() {
     assert_eq!(named, ["Softmax#0", "Transpose#1", "elementwise arithmetic#2"]);
     assert!(refused.iter().all(|problem| !problem.fix.is_empty() && !problem.what.is_empty()));
 }
+
+#[test]
+fn a_network_that_moves_nothing_is_refused_before_the_runtime_must() {
+    let mut draft = Draft::new(1);
+    let input = draft.input(&[1, 4, 6, 6]);
+    draft.node(Op::Reshape, &[input], &[1, 4, 6, 6]);
+    let frame = draft.frame();
+    let observed = ranges::observe(&draft.network, &[frame]).unwrap();
+    let refused = lower(&observed.quantize(&draft.network, Method::MinMax), Ending::Codes).unwrap_err();
+    assert_eq!(refused[0].what, "the output is not computed by any node");
+}

@@ -1,5 +1,7 @@
 //! `candor bench`: latency, memory and work of a package on this device.
 
+mod streaming;
+
 use crate::ALLOCATOR;
 use crate::commands::inspect::macs;
 use crate::exit::Failure;
@@ -30,6 +32,9 @@ pub struct BenchArguments {
     /// Frames to measure
     #[arg(long, default_value_t = 30)]
     frames: usize,
+    /// Also push frames by so many rows at a time, and say how much is left to do after the last
+    #[arg(long)]
+    rows: Option<usize>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -49,7 +54,18 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let work = total_macs(&session)?;
     let rate = work as f64 / at(0.5) / 1e6;
     let roof = roof(&session) * options.threads as f64;
+    let streamed = match arguments.rows {
+        Some(rows) => Some(streaming::measure(&package, &options, rows, arguments.frames)?),
+        None => None,
+    };
     let document = json!({
+        "streamed": streamed.as_ref().map(|own| json!({
+            "rows": own.rows,
+            "frame_ms": own.frame_ms,
+            "after_last_row_ms": own.tail_ms,
+            "share": own.tail_ms / own.frame_ms,
+            "arena_bytes": own.arena_bytes,
+        })),
         "latency_ms": { "median": at(0.5), "min": at(0.0), "p99": at(0.99) },
         "peak_rss_bytes": peak_resident_bytes(),
         "arena_bytes": session.planned().arena_bytes(),
@@ -79,6 +95,17 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
             options.threads,
             session.planned().arena_bytes(),
         );
+        if let Some(own) = streamed {
+            println!(
+                "by {} rows: {:.3} ms from the last row to the finished mask, {:.0} % of the {:.3} ms of a frame, \
+                 arena {} bytes",
+                own.rows,
+                own.tail_ms,
+                100.0 * own.tail_ms / own.frame_ms,
+                own.frame_ms,
+                own.arena_bytes,
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

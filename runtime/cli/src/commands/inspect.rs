@@ -22,7 +22,8 @@ pub struct InspectArguments {
     #[arg(long)]
     json: bool,
     /// List the steps and the schedules they can run in; with =FILE.svg draw the arena over time
-    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    #[arg(long, value_name = "FILE.svg", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "-")]
     plan: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,

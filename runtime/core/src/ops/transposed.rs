@@ -120,15 +120,15 @@ impl<'p> TransposedConvolution<'p> {
 
     /// Stored input rows that output rows `output` read; empty when no tap meets them.
     pub fn input_rows(&self, input: &Layout, output: Range<usize>) -> Range<usize> {
-        let mut rows = usize::MAX..0;
+        let (mut first, mut end) = (usize::MAX, 0);
         for y in output {
             let phase = self.phase(0, y % self.stride[0]);
-            let first = (input.halo.top + y / self.stride[0]).wrapping_add_signed(phase.first);
             if phase.taps > 0 {
-                rows = rows.start.min(first)..rows.end.max(first + phase.taps);
+                let row = (input.halo.top + y / self.stride[0]).wrapping_add_signed(phase.first);
+                (first, end) = (first.min(row), end.max(row + phase.taps));
             }
         }
-        if rows.is_empty() { 0..0 } else { rows }
+        if first < end { first..end } else { 0..0 }
     }
 
     /// Weights, bias and sums of the phase (`ry`, `rx`).

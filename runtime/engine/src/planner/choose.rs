@@ -19,8 +19,10 @@ pub struct Goal {
     pub keep_output: bool,
     /// The number of a schedule in the [`survey`], whatever the rest asks for.
     pub number: Option<usize>,
-    /// Products per nanosecond of the kernels, for the model of cost.
+    /// Products per nanosecond of the kernels on one thread, for the model of cost.
     pub rate: f64,
+    /// Threads that share every run of rows; 0 means one.
+    pub threads: usize,
 }
 
 /// Pixels that one unit computes at a time, and the rows of the model's input that this may stand for, from
@@ -37,40 +39,55 @@ const CHUNKS: [[usize; 2]; 10] = [
     [1024, 8],
     [1, 1],
 ];
+/// Most stored rows of a tensor that is held by rows.
+const ROWS_LIMIT: usize = 1 << 15;
 /// Among schedules within this factor of the fastest the smallest is taken.
 const CLOSE: f64 = 1.04;
 /// A streaming schedule may cost this factor more than the fastest.
-const STREAMING: f64 = 1.3;
+const STREAMING: f64 = 2.0;
 
 /// The schedule for a goal. Where none fits the bytes, the smallest there is.
 ///
 /// # Errors
 /// [`PlanError`]; never after the plan was parsed.
 pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
-    let mut candidates = survey(plan, goal)?;
+    let Some(units) = units(plan)? else { return as_stated(plan) };
+    // Schedules can be long: each is weighed and dropped, and the chosen one made again.
+    let mut weighed = Vec::with_capacity(CHUNKS.len());
+    for chunk in CHUNKS {
+        if let Some(planned) = candidate(plan, &units, chunk, goal)? {
+            let bytes = planned.arena_bytes + planned.schedule_bytes();
+            weighed.push(Weighed { chunk, bytes, cost: planned.cost, tail: planned.tail });
+        }
+    }
+    let Some(best) = choose(&weighed, goal) else { return as_stated(plan) };
+    candidate(plan, &units, best.chunk, goal)?.map_or_else(|| as_stated(plan), Ok)
+}
+
+/// What decides among schedules.
+#[derive(Debug, Clone, Copy)]
+struct Weighed {
+    chunk: [usize; 2],
+    bytes: usize,
+    cost: f64,
+    tail: f64,
+}
+
+/// The best of `weighed`; none of none.
+fn choose(weighed: &[Weighed], goal: Goal) -> Option<Weighed> {
     if let Some(number) = goal.number {
-        candidates = vec![candidates.swap_remove(number.min(candidates.len() - 1))];
+        return weighed.get(number).or(weighed.last()).copied();
     }
-    let bytes = |planned: &Planned| planned.arena_bytes + planned.schedule_bytes();
-    let fits = |planned: &Planned| goal.bytes.is_none_or(|limit| bytes(planned) <= limit);
-    if !candidates.iter().any(fits) {
-        candidates.sort_by_key(bytes);
-        candidates.truncate(1);
-    }
-    let fitting = |planned: &&Planned| candidates.len() == 1 || fits(planned);
-    let least = |value: fn(&Planned) -> f64| {
-        candidates.iter().filter(fitting).map(value).fold(f64::INFINITY, f64::min)
-    };
-    let fastest = least(|planned| planned.cost);
+    let fitting = || weighed.iter().filter(|own| goal.bytes.is_none_or(|limit| own.bytes <= limit));
+    let fastest = fitting().map(|own| own.cost).fold(f64::INFINITY, f64::min);
     let limit = fastest * if goal.streaming { STREAMING } else { CLOSE };
-    let near = candidates.iter().filter(fitting).filter(|planned| planned.cost <= limit);
+    let near = fitting().filter(|own| own.cost <= limit);
     let best = if goal.streaming {
         near.min_by(|a, b| a.tail.total_cmp(&b.tail))
     } else {
-        near.min_by_key(|planned| bytes(planned))
+        near.min_by_key(|own| own.bytes)
     };
-    let index = best.and_then(|best| candidates.iter().position(|planned| std::ptr::eq(planned, best)));
-    Ok(candidates.swap_remove(index.unwrap_or(0)))
+    best.or_else(|| weighed.iter().min_by_key(|own| own.bytes)).copied()
 }
 
 /// Every schedule that is tried, whole tensors first; of `goal` only the output and the rate matter.
@@ -78,31 +95,47 @@ pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
 /// # Errors
 /// [`PlanError`]; never after the plan was parsed.
 pub fn survey(plan: &Plan<'_>, goal: Goal) -> Result<Vec<Planned>, PlanError> {
-    let representable = |index| plan.tensor(index).map(|tensor| tensor.layout.stored_rows() <= 1 << 15);
-    let units = match Units::new(plan)? {
-        Some(units) if (0..plan.tensors()).all(|index| representable(index) == Ok(true)) => units,
-        _ => return Ok(vec![as_stated(plan)?]),
-    };
+    let Some(units) = units(plan)? else { return Ok(vec![as_stated(plan)?]) };
     let mut list = Vec::new();
-    let full = plan.tensor(0)?.layout.height;
-    for [pixels, reach] in CHUNKS {
-        let width = |unit: &Unit| plan.tensor(unit.tensor).map_or(1, |tensor| tensor.layout.width);
-        let global = |unit: &Unit| unit.steps.clone().any(|step| units.steps[step].op.is_global());
-        let chunk = |unit: &Unit| {
-            if global(unit) {
-                unit.height
-            } else {
-                (pixels / width(unit)).min(reach.saturating_mul(unit.height) / full).max(1)
-            }
-        };
-        let Some(stretches) = order(plan, &units, chunk)? else { break };
-        if let Some(mut planned) = build(plan, &units, &stretches, goal)? {
-            planned.chunk = [pixels, reach];
-            planned.find_peak();
-            list.push(planned);
-        }
+    for chunk in CHUNKS {
+        list.extend(candidate(plan, &units, chunk, goal)?);
     }
     if list.is_empty() { Ok(vec![as_stated(plan)?]) } else { Ok(list) }
+}
+
+/// The units of a plan that can be run by rows.
+fn units<'p>(plan: &Plan<'p>) -> Result<Option<Units<'p>>, PlanError> {
+    for index in 0..plan.tensors() {
+        if plan.tensor(index)?.layout.stored_rows() > ROWS_LIMIT {
+            return Ok(None);
+        }
+    }
+    Units::new(plan)
+}
+
+/// The schedule of one entry of [`CHUNKS`]; `None` when it would be too long or a window fits in no ring.
+fn candidate(
+    plan: &Plan<'_>,
+    units: &Units<'_>,
+    chunk: [usize; 2],
+    goal: Goal,
+) -> Result<Option<Planned>, PlanError> {
+    let full = plan.tensor(0)?.layout.height;
+    let [pixels, reach] = chunk;
+    let width = |unit: &Unit| plan.tensor(unit.tensor).map_or(1, |tensor| tensor.layout.width);
+    let global = |unit: &Unit| unit.steps.clone().any(|step| units.steps[step].op.is_global());
+    let rows = |unit: &Unit| {
+        if global(unit) {
+            unit.height
+        } else {
+            (pixels / width(unit)).min(reach.saturating_mul(unit.height) / full).max(1)
+        }
+    };
+    let Some(stretches) = order(plan, units, rows)? else { return Ok(None) };
+    let Some(mut planned) = build(plan, units, &stretches, goal)? else { return Ok(None) };
+    planned.chunk = chunk;
+    planned.find_peak();
+    Ok(Some(planned))
 }
 
 fn build(
@@ -113,7 +146,7 @@ fn build(
 ) -> Result<Option<Planned>, PlanError> {
     let stores = Stores::new(plan, units, stretches, goal.keep_output)?;
     let Some(mut planned) = Emitter::new(plan, units, stores).run(stretches)? else { return Ok(None) };
-    (planned.cost, planned.tail) = cost::cost(plan, units, &planned, goal.rate)?;
+    (planned.cost, planned.tail) = cost::cost(plan, units, &planned, &goal)?;
     Ok(Some(planned))
 }
 
@@ -123,6 +156,9 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
     for index in 0..plan.tensors() {
         let tensor = plan.tensor(index)?;
         let slots = tensor.layout.stored_rows();
+        if slots > usize::from(u16::MAX) {
+            return Err(PlanError::Tensor { tensor: index as u32, word: 1 });
+        }
         places.push(Place { offset: tensor.offset, slots, layout: tensor.layout });
     }
     let mut entries = Vec::new();
@@ -134,8 +170,8 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
         entries.push(Entry::Halo { tensor, slot: 0, count: top });
         entries.push(Entry::Halo { tensor, slot: bottom, count: layout.halo.bottom as u16 });
     };
-    for input in 0..plan.inputs() {
-        let layout = places[input].layout;
+    for (input, place) in places.iter().enumerate().take(plan.inputs()) {
+        let layout = place.layout;
         let (count, slot) = (layout.height as u16, layout.halo.top as u16);
         entries.push(Entry::Load { input: input as u16, first: 0, count, slot });
         halo(&mut entries, input);
@@ -147,7 +183,7 @@ fn as_stated(plan: &Plan<'_>) -> Result<Planned, PlanError> {
             let input = places[step.inputs[which]].layout;
             step.op.input_rows(which, &input, 0..layout.height).start as u16
         };
-        let finishes = index + 1 == plan.steps() || plan.step(index + 1)?.output != step.output;
+        let finishes = plan.is_last_writer(index);
         halo(&mut entries, step.output);
         entries.push(Entry::Run {
             step: index as u16,

@@ -1,7 +1,7 @@
 //! A model of what a schedule costs, good enough to compare schedules of one plan.
 
-use super::Planned;
 use super::units::Units;
+use super::{Goal, Planned};
 use candor_core::ops::Op;
 use candor_core::plan::{Plan, PlanError};
 use candor_core::schedule::Entry;
@@ -10,6 +10,8 @@ use candor_core::tensor::Layout;
 /// Nanoseconds to begin a run of rows.
 const BEGIN: f64 = 1500.0;
 
+/// Nanoseconds more to share it among threads.
+const SHARE: f64 = 3500.0;
 /// Products per nanosecond where nothing is known of the kernels.
 const RATE: f64 = 100.0;
 /// Bytes per nanosecond of simple operators, whose data lie in the second-level cache.
@@ -24,19 +26,19 @@ const NEAR_BYTES: usize = 512 << 10;
 const CACHED_BYTES: usize = 4 << 20;
 
 /// Modelled nanoseconds of all entries, and of those after the last load.
-/// `rate` is in products per nanosecond.
 pub(super) fn cost(
     plan: &Plan<'_>,
     units: &Units<'_>,
     planned: &Planned,
-    rate: f64,
+    goal: &Goal,
 ) -> Result<(f64, f64), PlanError> {
-    let rate = if rate > 0.0 { rate } else { RATE };
+    let threads = goal.threads.max(1) as f64;
+    let rate = if goal.rate > 0.0 { goal.rate } else { RATE } * threads;
+    let begin = if threads > 1.0 { BEGIN + SHARE } else { BEGIN };
     // Nanoseconds to move so many bytes of a tensor.
-    let moved = |tensor: usize, bytes: usize| match planned.places[tensor].bytes().len() {
-        0..=NEAR_BYTES => 0.0,
-        ..=CACHED_BYTES => bytes as f64 / FAR,
-        _ => bytes as f64 / MEMORY,
+    let moved = |tensor: usize, bytes: usize| {
+        let held = planned.places[tensor].bytes().len();
+        if held <= NEAR_BYTES { 0.0 } else { bytes as f64 / if held <= CACHED_BYTES { FAR } else { MEMORY } }
     };
     let (mut total, mut tail) = (0.0, 0.0);
     for entry in &planned.entries {
@@ -50,7 +52,7 @@ pub(super) fn cost(
                 // Weights come back from afar whenever much else was run in between.
                 let weights = weights(&step.op);
                 data += if weights > NEAR_BYTES / 16 { weights as f64 / FAR } else { 0.0 };
-                BEGIN + compute(&step.op, &from, &to, rows, rate).max(data)
+                begin + compute(&step.op, &from, &to, rows, rate).max(data)
             }
             Entry::Move { tensor, count, .. } => {
                 let row = planned.places[usize::from(tensor)].layout.row_bytes();

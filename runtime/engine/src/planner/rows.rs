@@ -26,7 +26,7 @@ pub(super) struct Store {
     pub base: usize,
     /// One past the last stored row written so far.
     pub written: usize,
-    reads: Vec<(usize, usize)>,
+    touches: Vec<(usize, usize)>,
     keep: bool,
     window: usize,
 }
@@ -47,13 +47,13 @@ impl Store {
         if self.ring { row % self.capacity } else { row - self.base }
     }
 
-    /// The least stored row that stretch `at` or a later one reads; `fallback` when none does.
+    /// The least stored row that stretch `at` or a later one reads or writes; `fallback` when none does.
     pub fn needed(&self, at: usize, fallback: usize) -> usize {
         if self.keep {
             return 0;
         }
-        let next = self.reads.partition_point(|&(stretch, _)| stretch < at);
-        self.reads.get(next).map_or(fallback, |&(_, row)| row.min(fallback))
+        let next = self.touches.partition_point(|&(stretch, _)| stretch < at);
+        self.touches.get(next).map_or(fallback, |&(_, row)| row.min(fallback))
     }
 
     /// Stored rows that rows `first..first + count` become: the first with the halo above it, the row after
@@ -93,16 +93,16 @@ impl Stores {
                 life: None,
                 base: 0,
                 written: 0,
-                reads: Vec::new(),
+                touches: Vec::new(),
                 keep,
                 window: 1,
             });
         }
         let mut stores = Self { list };
-        stores.collect_reads(units, stretches);
+        stores.collect_touches(units, stretches);
         stores.measure(units, stretches);
         for store in &mut stores.list {
-            store.reads.shrink_to_fit();
+            store.touches.shrink_to_fit();
             if store.keep
                 && let Some(life) = &mut store.life
             {
@@ -113,11 +113,14 @@ impl Stores {
         Ok(stores)
     }
 
-    /// Notes for each tensor when which row is the first still needed.
-    fn collect_reads(&mut self, units: &Units<'_>, stretches: &[Stretch]) {
+    /// Notes for each tensor when which row is the first still needed: a row read, or one that is yet to be
+    /// written where another part of the tensor is ahead.
+    fn collect_touches(&mut self, units: &Units<'_>, stretches: &[Stretch]) {
         for (at, stretch) in stretches.iter().enumerate() {
             let unit = &units.list[stretch.unit];
             let rows = stretch.rows(unit);
+            let own = &mut self.list[units.root(unit.tensor)];
+            own.touches.push((at, own.stored(stretch.first, stretch.count).start));
             if rows.is_empty() {
                 continue;
             }
@@ -128,7 +131,7 @@ impl Stores {
 
                     let read = op.input_rows(which, &store.layout, rows.clone());
                     if !read.is_empty() {
-                        store.reads.push((at, read.start));
+                        store.touches.push((at, read.start));
                         let single = |row| op.input_rows(which, &store.layout, row..row + 1).len();
                         let window = rows.clone().map(single).max().unwrap_or(1);
                         store.window = store.window.max(window);
@@ -139,7 +142,7 @@ impl Stores {
         }
         for store in &mut self.list {
             let mut least = usize::MAX;
-            for (_, row) in store.reads.iter_mut().rev() {
+            for (_, row) in store.touches.iter_mut().rev() {
                 least = least.min(*row);
                 *row = least;
             }

@@ -39,11 +39,11 @@ impl<'p> Units<'p> {
         let steps = (0..plan.steps()).map(|index| plan.step(index)).collect::<Result<Vec<_>, _>>()?;
         let mut list = Vec::new();
         let mut written = vec![false; plan.tensors()];
-        for tensor in 0..plan.inputs() {
+        for (tensor, written) in written.iter_mut().enumerate().take(plan.inputs()) {
             let layout = plan.tensor(tensor)?.layout;
             let (height, halo_below) = (layout.height, layout.halo.bottom > 0);
             list.push(Unit { tensor, height, halo_below, steps: 0..0, reads: Vec::new() });
-            written[tensor] = true;
+            *written = true;
         }
         let mut first = 0;
         while first < steps.len() {

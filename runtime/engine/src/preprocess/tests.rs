@@ -34,7 +34,7 @@ fn frame(samples: &[u16], [height, width, channels]: [usize; 3], full_scale: u16
 
 fn codes(preprocessor: &Preprocessor) -> Vec<u8> {
     let mut codes = vec![0; preprocessor.model.iter().product()];
-    all_codes(&preprocessor, [0, 0], &mut codes);
+    all_codes(preprocessor, [0, 0], &mut codes);
     codes
 }
 

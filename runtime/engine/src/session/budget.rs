@@ -63,6 +63,7 @@ impl Session<'_> {
             keep_output: self.options.keep_output,
             number: self.options.schedule,
             rate: self.tier().products_per_nanosecond(),
+            threads: self.options.threads,
         }
     }
 

@@ -70,6 +70,8 @@ impl Session<'_> {
         observer: &mut impl Observer,
     ) -> Result<[u8; 32], Error> {
         self.progress = Progress::default();
+        // Rows pushed before are overwritten: the next push begins a frame.
+        self.received = 0;
         self.advance(source, tapped, observer)?;
         self.end_model()
     }

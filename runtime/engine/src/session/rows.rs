@@ -25,8 +25,8 @@ pub struct Strip<'s> {
 
 impl Session<'_> {
     /// Takes the next rows of a frame of the model's extent and runs what they allow; `rows.height` is the
-    /// number of new rows. The first push after a finished frame begins the next. The bytes are those of
-    /// [`Session::run`] on the whole frame.
+    /// number of new rows. The first push after a finished frame begins the next, and so does one after a
+    /// whole frame was run in between. The bytes are those of [`Session::run`] on the whole frame.
     ///
     /// Allocates nothing after the first frame. How early rows come out depends on the schedule: see
     /// [`SessionOptions::streaming`](super::SessionOptions::streaming).
@@ -64,6 +64,16 @@ impl Session<'_> {
             let what = format!(
                 "{} rows of {} pixels after row {first}; a frame has {} rows of {}",
                 rows.height, rows.width, extent[0], extent[1]
+            );
+            return Err(Error::new(ErrorKind::Input, what));
+        }
+        let form = (rows.channels, rows.full_scale);
+        if first == 0 {
+            self.received_form = form;
+        } else if form != self.received_form {
+            let what = format!(
+                "rows of {} channels up to {} after row {first}; the frame began with {} up to {}",
+                form.0, form.1, self.received_form.0, self.received_form.1
             );
             return Err(Error::new(ErrorKind::Input, what));
         }
