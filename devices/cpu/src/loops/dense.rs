@@ -170,7 +170,7 @@ impl Dense<'_> {
             let channel = first + half * BLOCK;
             let bias = &self.bias[channel..][..BLOCK];
             let products = self.order.words() * BLOCK;
-            let zero = if V::KINDS && self.element == Element::Code {
+            let zero = if V::RECTIFIES && self.element == Element::Code {
                 outputs.steps[half].rectify(bias, products)
             } else {
                 0
@@ -393,10 +393,8 @@ pub(crate) unsafe fn tile<V: Vector, const O: usize, const N: usize, const READI
             let offset = if V::WEIGHT_BYTES == BLOCK { tap.weights as usize } else { widened };
             let weights = outputs.weights.map(|weights| weights.wrapping_add(offset));
             for o in 0..O {
-                let weights = V::weights(weights[o / BLOCK].add(o % BLOCK * pitch));
-                for n in 0..N {
-                    sums[o][n] = V::dot(sums[o][n], codes[n], weights);
-                }
+                let weights = weights[o / BLOCK].add(o % BLOCK * pitch);
+                V::dot_all::<N>(&mut sums[o], &codes, weights);
             }
             widened += OUTPUT_BLOCK * V::WEIGHT_BYTES;
         }

@@ -106,6 +106,8 @@ pub(crate) trait Vector: Copy {
     const SITES: usize;
     /// Whether [`Vector::requantize_as`] does less where the kind of the step allows.
     const KINDS: bool = false;
+    /// Whether those kinds include [`kind::RECTIFIED`].
+    const RECTIFIES: bool = false;
     /// Bytes that four weights occupy where [`Vector::weights`] reads them: 4 as stored, or 8 when widened.
     const WEIGHT_BYTES: usize;
 
@@ -164,6 +166,21 @@ pub(crate) trait Vector: Copy {
     unsafe fn start(bias: i32) -> Self::Sums;
     /// Adds the product of each pixel with the weights, exactly.
     unsafe fn dot(sums: Self::Sums, codes: Self::Codes, weights: Self::Weights) -> Self::Sums;
+    /// Adds the product of each register of pixels with the weights at `source`; see [`Vector::weights`].
+    #[inline(always)]
+    unsafe fn dot_all<const N: usize>(
+        sums: &mut [Self::Sums; N],
+        codes: &[Self::Codes; N],
+        source: *const i8,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let weights = Self::weights(source);
+            for (sum, codes) in sums.iter_mut().zip(codes) {
+                *sum = Self::dot(*sum, *codes, weights);
+            }
+        }
+    }
     /// Writes the finished sums to the first `LANES` entries.
     unsafe fn integers(sums: Self::Sums, target: &mut [i32; MAX_LANES]);
     /// Requantizes four channels and packs them into pixels.

@@ -65,6 +65,7 @@ macro_rules! pair_products {
         const REGISTERS: usize = 16;
         const SITES: usize = 2;
         const CENTRED: bool = false;
+        const KINDS: bool = true;
 
         type Pixels = __m256i;
         type Codes = Pairs;

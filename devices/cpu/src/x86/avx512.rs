@@ -22,6 +22,7 @@ impl Vector for Avx512 {
     const SITES: usize = 3;
     const CENTRED: bool = false;
     const KINDS: bool = true;
+    const RECTIFIES: bool = true;
     const WEIGHT_BYTES: usize = 4;
 
     type Pixels = __m512i;

@@ -1,6 +1,6 @@
 //! Pixel operations on 256-bit registers that both AVX2 tiers share.
 
-use crate::loops::vector::{OutputStep, PIXEL};
+use crate::loops::vector::{OutputStep, PIXEL, kind};
 use core::arch::x86_64::*;
 
 /// Eight set lanes, then eight clear ones: the mask of the first n lanes begins at `8 − n`.
@@ -70,13 +70,29 @@ const PIXELS_OF_CHANNELS: i128 = i128::from_le_bytes([0, 4, 8, 12, 1, 5, 9, 13, 
 #[inline(always)]
 pub(super) unsafe fn requantize(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
     // SAFETY: register arithmetic of AVX2.
-    unsafe { if step.bounded { requantize_bounded(sums, step) } else { requantize_any(sums, step) } }
+    unsafe {
+        if step.bounded {
+            requantize_bounded::<{ kind::BOUNDED }>(sums, step)
+        } else {
+            requantize_any(sums, step)
+        }
+    }
+}
+
+/// # Safety
+/// See [`crate::loops::vector::Vector::requantize_as`].
+#[inline(always)]
+pub(super) unsafe fn requantize_as<const KIND: u8>(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+    // SAFETY: register arithmetic of AVX2.
+    unsafe {
+        if KIND == kind::ANY { requantize_any(sums, step) } else { requantize_bounded::<KIND>(sums, step) }
+    }
 }
 
 /// # Safety
 /// Needs AVX2.
 #[inline(always)]
-unsafe fn requantize_bounded(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+unsafe fn requantize_bounded<const KIND: u8>(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
     // SAFETY: register arithmetic of AVX2.
     unsafe {
         let mut steps = sums;
@@ -84,11 +100,17 @@ unsafe fn requantize_bounded(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
             let product = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[c]), _mm256_set1_ps(step.multipliers[c]));
             steps[c] = _mm256_cvtps_epi32(product);
         }
-        let zero = _mm256_set1_epi32(step.zero_words);
-        let even = _mm256_adds_epi16(_mm256_packs_epi32(steps[0], steps[1]), zero);
-        let odd = _mm256_adds_epi16(_mm256_packs_epi32(steps[2], steps[3]), zero);
+        let mut even = _mm256_packs_epi32(steps[0], steps[1]);
+        let mut odd = _mm256_packs_epi32(steps[2], steps[3]);
+        if KIND < kind::PLAIN {
+            let zero = _mm256_set1_epi32(step.zero_words);
+            (even, odd) = (_mm256_adds_epi16(even, zero), _mm256_adds_epi16(odd, zero));
+        }
         let lanes = _mm256_broadcastsi128_si256(core::mem::transmute::<i128, __m128i>(PIXELS_OF_CHANNELS));
         let codes = _mm256_shuffle_epi8(_mm256_packus_epi16(even, odd), lanes);
+        if KIND != kind::BOUNDED {
+            return codes;
+        }
         let low = _mm256_max_epu8(codes, _mm256_set1_epi32(step.low_codes));
         _mm256_min_epu8(low, _mm256_set1_epi32(step.high_codes))
     }
@@ -175,6 +197,12 @@ macro_rules! ymm_pixels {
         unsafe fn requantize(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
             // SAFETY: register arithmetic of this tier.
             unsafe { ymm::requantize(sums, step) }
+        }
+
+        #[inline(always)]
+        unsafe fn requantize_as<const KIND: u8>(sums: [__m256i; 4], step: &OutputStep) -> __m256i {
+            // SAFETY: register arithmetic of this tier.
+            unsafe { ymm::requantize_as::<KIND>(sums, step) }
         }
     };
 }
