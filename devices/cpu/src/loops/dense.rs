@@ -359,9 +359,9 @@ fn pitch<V: Vector>(outputs: &Outputs<'_>) -> usize {
     if V::WEIGHT_BYTES == BLOCK { outputs.pitch } else { V::WEIGHT_BYTES }
 }
 
-/// One tile: sums over all taps and input blocks, then what `STORING` says: the output step, or the sums as
-/// they are. The ways are compiled apart: beside the code that takes sums out of their registers one by one, the
-/// compiler keeps some of them in memory throughout.
+/// One tile: sums over all taps and input blocks, then what `STORING` says: the output step, or the sums
+/// as they are. The ways are compiled apart: beside the code that takes sums out of their registers one by
+/// one, the compiler keeps some of them in memory throughout.
 ///
 /// # Safety
 /// As [`run`], for the sites and output channels given; whole registers are readable at all sites if

@@ -84,14 +84,15 @@ impl Random {
         })
     }
 
-    /// An output range: usually 0..=255 with any zero point, sometimes clamped as ReLU does, sometimes one
-    /// code.
+    /// An output range: usually 0..=255 with any zero point or 0, sometimes clamped as ReLU does, sometimes
+    /// one code.
     pub fn range(&mut self) -> Range {
         let zero_point = self.between(0, 255) as i32;
-        match self.between(0, 3) {
+        match self.between(0, 4) {
             0 => Range { zero_point, low: zero_point, high: 255 },
             1 => Range { zero_point: 128, low: 128, high: self.between(128, 255) as i32 },
             2 => Range { zero_point, low: 77, high: 77 },
+            3 => Range { zero_point: 0, low: 0, high: 255 },
             _ => Range { zero_point, low: 0, high: 255 },
         }
     }

@@ -231,6 +231,28 @@ fn extreme_codes_and_weights_do_not_saturate() {
     }
 }
 
+/// Sums on both sides of 0 and of 2^23, where a tier may start its sums at other bits than 0.
+#[test]
+fn rectified_sums_around_the_limits_of_a_float_equal_the_reference() {
+    let kernels = all_kernels();
+    let mut random = Random(9);
+    for (bias, multiplier) in [0, 1 << 22, (1 << 23) - 2000, 1 << 23, 1 << 24, 1 << 29, 1 << 30]
+        .into_iter()
+        .flat_map(|bias| [1.0e-7, 2.9e-5, 3.1e-5, 1.0e-3, 0.25, 0.999].map(|multiplier| (bias, multiplier)))
+    {
+        let input = random.tensor([3, 19, 12], Halo { top: 1, left: 1, bottom: 1, right: 1 });
+        let mut owned = filter(&mut random, &[[3, 3]], 12, 8);
+        owned.bias.copy_from_slice(&[0, 1, -1, 100, bias, -bias, bias + 1, 1 - bias]);
+        owned.multipliers.fill(Multiplier::new(multiplier));
+        owned.range = Range { zero_point: 0, low: 0, high: 255 };
+        let window = Window { kernel: [3, 3], stride: [1, 1], dilation: [1, 1], pads: [1, 1] };
+        let op = Convolution { window, filter: owned.filter() };
+        let output = random.layout([3, 19, 8], Halo::default(), Element::Code);
+        let run = |kernels: &dyn Kernels, rows: RowsMut<'_>| kernels.convolution(&op, input.rows(), rows);
+        agree(&format!("bias {bias} multiplier {multiplier}"), output, &kernels, &run);
+    }
+}
+
 /// Every sum from −600 to 600 at multiplier one half: each odd one is a tie that must go to the even
 /// neighbour.
 #[test]
