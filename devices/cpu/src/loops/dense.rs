@@ -291,7 +291,8 @@ unsafe fn sweep<V: Vector>(pass: &Dense<'_>, plane: &Plane, outputs: Outputs<'_>
     }
 }
 
-/// All tiles of `O` output channels and `N` registers, then single registers for what remains.
+/// All tiles of `O` output channels and `N` registers, then pairs of registers for what remains: a single
+/// one has too few sums to hide the latency of a product.
 #[inline(always)]
 unsafe fn tiles<V: Vector, const O: usize, const N: usize>(
     pass: &Dense<'_>,
@@ -301,9 +302,13 @@ unsafe fn tiles<V: Vector, const O: usize, const N: usize>(
     let mut walk = Walk::new(plane, V::LANES);
     // SAFETY: the caller's contract.
     unsafe {
-        while walk.remaining >= N {
+        while walk.remaining >= N && (N, walk.remaining) != (3, 4) {
             let (sites, whole) = walk.take::<N>();
             read_tile::<V, O, N>(pass, &sites, whole, outputs);
+        }
+        while walk.remaining >= 2 {
+            let (sites, whole) = walk.take::<2>();
+            read_tile::<V, O, 2>(pass, &sites, whole, outputs);
         }
         while walk.remaining > 0 {
             let (sites, whole) = walk.take::<1>();
