@@ -29,13 +29,14 @@ else
 fi
 cc -O2 -shared -fPIC -o "$work/instructions.so" tests/benches/instructions.c
 
-# counted FRAMES PACKAGE TIER: runs the benchmark; prints its MACs and the instructions of the whole run.
+# counted FRAMES PACKAGE TIER: runs the benchmark; prints its MACs and the instructions of the whole run. Numbers are
+# printed by %.0f because %d stops at 2^31 in some versions of awk.
 counted() {
   local counts="$work/$(basename "$2" .candor).$3.$1"
   env -i qemu-aarch64 -cpu "${CPU:-max}" -L $library -plugin "$work/instructions.so" -d plugin -D "$counts" \
     "$build/$target/release/candor" bench "$2" --frames "$1" --tier "$3" --threads 1 --json |
-    awk -F'[:,]' '/"macs"/ { printf "%d ", $2 }'
-  awk '{ sum += $2 } END { printf "%d\n", sum }' "$counts"
+    awk -F'[:,]' '/"macs"/ { printf "%.0f ", $2 }'
+  awk '{ sum += $2 } END { printf "%.0f\n", sum }' "$counts"
 }
 
 for package in "$@"; do
@@ -43,6 +44,6 @@ for package in "$@"; do
     read -r macs fewer < <(counted 1 "$package" "$tier")
     read -r macs more < <(counted 2 "$package" "$tier")
     awk -v name="$(basename "$package" .candor)" -v tier="$tier" -v macs="$macs" -v count=$((more - fewer)) \
-      'BEGIN { printf "%-20s %-8s %12d %12d %8.4f\n", name, tier, macs, count, count / macs }'
+      'BEGIN { printf "%-20s %-8s %12.0f %12.0f %8.4f\n", name, tier, macs, count, count / macs }'
   done
 done

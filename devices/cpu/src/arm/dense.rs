@@ -139,8 +139,8 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Calls `tile` for `N` sites at a time, as long as `least` ≥ `N` are left; `offsets` are those of pixels in
-    /// place, `copies` has room for `N` sites of them.
+    /// Calls `tile` for `N` sites at a time, as long as `least` ≥ `N` are left; `offsets` are those of pixels
+    /// in place, `copies` has room for `N` sites of them.
     ///
     /// # Safety
     /// As [`crate::loops::dense::run`].
@@ -272,4 +272,4 @@ pub(super) fn transpose(op: &TransposedConvolution<'_>, input: Rows<'_>, output:
     }
 }
 
-const _: () = assert!(WORDS % STEP == 0 && GROUP == 2 * OUTPUT_BLOCK);
+const _: () = assert!(WORDS.is_multiple_of(STEP) && GROUP == 2 * OUTPUT_BLOCK);

@@ -70,8 +70,8 @@ macro_rules! products {
     };
 }
 
-/// Adds the products of eight words to four channels' sums. Weights are read a channel ahead of their use. All of
-/// it is one piece of assembly: from smaller ones the compiler makes a loop that keeps sums in memory.
+/// Adds the products of eight words to four channels' sums. Weights are read a channel ahead of their use.
+/// All of it is one piece of assembly: from smaller ones the compiler makes a loop that keeps sums in memory.
 ///
 /// # Safety
 /// Needs the dot product extension; eight words of four rows of `WIDTH` words are readable at `weights`.
@@ -197,7 +197,7 @@ unsafe fn tile<const O: usize, const WIDTH: usize>(
                 }
                 offsets = offsets.add(STEP);
             }
-            if WIDTH % STEP != 0 {
+            if !WIDTH.is_multiple_of(STEP) {
                 let (codes, weights) = (read(source, offsets), chunk.add(WIDTH / STEP * STEP * BLOCK));
                 for four in 0..O / BLOCK {
                     let weights = weights.add(four * BLOCK * WIDTH * BLOCK);

@@ -1,4 +1,5 @@
-//! The dense loop of the i8mm tier: eight output channels by up to twelve pixels, products of 2×8 by 8×2 bytes.
+//! The dense loop of the i8mm tier: eight output channels by up to twelve pixels, in products of 2×8 by 8×2
+//! bytes.
 //!
 //! The words of two neighbouring offsets, zipped, are eight codes of two pixels each; the weights that meet
 //! them are laid out in pairs of channels once for a strip of rows. Codes are taken as they are, unsigned.
@@ -39,7 +40,7 @@ type Sums<const N: usize> = [[[int32x4_t; 2]; N]; COUPLES];
 /// As [`crate::loops::dense::run`], where the tier is available.
 pub(super) unsafe fn run(pass: &Dense<'_>) {
     let words = pass.order.words();
-    if words < 2 || words > 2 * PAIRS {
+    if !(2..=2 * PAIRS).contains(&words) {
         // SAFETY: the caller's contract; the tier has that of neondot.
         return unsafe { dot::run(pass) };
     }

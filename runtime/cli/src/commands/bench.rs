@@ -97,8 +97,8 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
         );
         if let Some(own) = streamed {
             println!(
-                "by {} rows: {:.3} ms from the last row to the finished mask, {:.0} % of the {:.3} ms of a frame, \
-                 arena {} bytes",
+                "by {} rows: {:.3} ms from the last row to the finished mask, {:.0} % of the {:.3} ms of a \
+                 frame, arena {} bytes",
                 own.rows,
                 own.tail_ms,
                 100.0 * own.tail_ms / own.frame_ms,

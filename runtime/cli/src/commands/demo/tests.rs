@@ -10,7 +10,8 @@ use measure::Reliability;
 #[test]
 fn the_embedded_package_passes_its_own_golden_vector() {
     let package = Package::load(PACKAGE).unwrap();
-    let mut session = Session::new(&package, &SessionOptions::default()).unwrap();
+    let options = SessionOptions { keep_output: true, ..SessionOptions::default() };
+    let mut session = Session::new(&package, &options).unwrap();
     let golden = Golden::parse(session.package().section(Section::Golden).unwrap()).unwrap();
     let layout = session.plan().tensor(0).unwrap().layout;
     let count = layout.height * layout.width * layout.channels;

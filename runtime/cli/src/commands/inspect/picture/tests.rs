@@ -15,7 +15,7 @@ fn every_stored_tensor_has_a_box_inside_the_frame() {
     assert!(stored > 4);
     assert_eq!(svg.matches("<g><title>").count(), stored);
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-    for number in svg.split("y=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+    for number in svg.split(" y=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
         let y: f64 = number.parse().unwrap();
         assert!((0.0..=540.0).contains(&y), "{y}");
     }
