@@ -4,7 +4,8 @@ mod picture;
 
 use crate::exit::Failure;
 use crate::input::{RunOptions, hex};
-use candor::{Package, Session, planner};
+use candor::planner::{self, Planned};
+use candor::{Package, Session};
 use candor_core::calibration::Tables;
 use candor_core::ops::Op;
 use candor_core::package::{Package as View, Section};
@@ -37,9 +38,10 @@ pub fn inspect(arguments: &InspectArguments) -> Result<ExitCode, Failure> {
     let mut document = describe(&view).map_err(named)?;
     let session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
     document["arena_bytes"] = json!(session.planned().arena_bytes());
-    document["schedules"] = schedules(&session).map_err(named)?;
+    let survey = planner::survey(session.plan(), session.goal()).map_err(|error| named(error.into()))?;
+    document["schedules"] = schedules(&session, &survey);
     if let Some(target) = arguments.plan.as_ref().filter(|target| target.as_os_str() != "-") {
-        let picture = draw(&session).map_err(named)?;
+        let picture = draw(&session, &survey).map_err(named)?;
         std::fs::write(target, picture)
             .map_err(|error| Failure::invalid(format!("{}: {error}", target.display())))?;
     }
@@ -52,18 +54,15 @@ pub fn inspect(arguments: &InspectArguments) -> Result<ExitCode, Failure> {
 }
 
 /// The picture of the schedule that a session uses.
-fn draw(session: &Session<'_>) -> Result<String, candor::Error> {
-    let plan = session.plan();
+fn draw(session: &Session<'_>, survey: &[Planned]) -> Result<String, candor::Error> {
     let own = session.planned().chunk;
-    let survey = planner::survey(plan, session.goal())?;
     let planned = survey.iter().find(|planned| planned.chunk == own);
-    planned.map_or_else(|| Ok(String::new()), |planned| Ok(picture::draw(plan, planned)?))
+    planned.map_or_else(|| Ok(String::new()), |planned| Ok(picture::draw(session.plan(), planned)?))
 }
 
 /// Every schedule that was weighed: bytes, modelled cost, and what it leaves to do after the last input row.
-fn schedules(session: &Session<'_>) -> Result<Value, candor::Error> {
+fn schedules(session: &Session<'_>, survey: &[Planned]) -> Value {
     let own = session.planned().chunk;
-    let survey = planner::survey(session.plan(), session.goal())?;
     let fastest = survey.iter().map(|planned| planned.cost).fold(f64::INFINITY, f64::min).max(1.0);
     let list: Vec<Value> = survey
         .iter()
@@ -80,7 +79,7 @@ fn schedules(session: &Session<'_>) -> Result<Value, candor::Error> {
             })
         })
         .collect();
-    Ok(list.into())
+    list.into()
 }
 
 fn describe(view: &View<'_>) -> Result<Value, candor::Error> {

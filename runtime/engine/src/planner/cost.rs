@@ -9,7 +9,6 @@ use candor_core::tensor::Layout;
 
 /// Nanoseconds to begin a run of rows.
 const BEGIN: f64 = 1500.0;
-
 /// Nanoseconds more to share it among threads.
 const SHARE: f64 = 3500.0;
 /// Products per nanosecond where nothing is known of the kernels.

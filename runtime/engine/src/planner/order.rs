@@ -41,7 +41,7 @@ pub(super) fn order(
     if count > STRETCHES_LIMIT {
         return Ok(None);
     }
-    let mut progress = Progress::new(plan, units)?;
+    let mut progress = Progress::new(plan, units);
     let mut stretches = Vec::with_capacity(2 * count);
     let mut at = units.list.len();
     while at > 0 {
@@ -60,9 +60,7 @@ pub(super) fn order(
             0 if done == unit.height && unit.halo_below => 1,
             waiting if waiting < least => continue,
             // A tensor computed at once gets its halo at once.
-            waiting if waiting == unit.height && chunks[at] == unit.height => {
-                unit.height + usize::from(unit.halo_below)
-            }
+            waiting if whole && waiting == unit.height => unit.height + usize::from(unit.halo_below),
             waiting => waiting.min(chunks[at]),
         };
         stretches.push(Stretch { unit: at, first: done, count: rows });
@@ -80,12 +78,12 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(plan: &Plan<'_>, units: &Units<'_>) -> Result<Self, PlanError> {
+    fn new(plan: &Plan<'_>, units: &Units<'_>) -> Self {
         let mut unit_of = vec![0; plan.tensors()];
         for (index, unit) in units.list.iter().enumerate() {
             unit_of[unit.tensor] = index;
         }
-        Ok(Self { done: vec![0; units.list.len()], ready: vec![0; units.list.len()], unit_of })
+        Self { done: vec![0; units.list.len()], ready: vec![0; units.list.len()], unit_of }
     }
 
     /// Rows of a unit that can be computed from what is done.
@@ -99,8 +97,8 @@ impl Progress {
             for &(step, which, tensor) in &unit.reads {
                 let layout = plan.tensor(tensor)?.layout;
                 let done = self.done[self.unit_of[tensor]];
-                let whole = if done > layout.height { layout.stored_rows() } else { layout.halo.top + done };
-                let stored = if layout.halo.bottom == 0 { layout.halo.top + done } else { whole };
+                let below = if done > layout.height { layout.halo.bottom } else { 0 };
+                let stored = layout.halo.top + done.min(layout.height) + below;
                 let needed = units.steps[step].op.input_rows(which, &layout, row..row + 1);
                 if !needed.is_empty() && needed.end > stored {
                     return Ok(row);
