@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod alert;
 pub mod arithmetic;
 pub mod calibration;
 pub mod digest;
@@ -14,6 +15,7 @@ pub mod ops;
 pub mod package;
 pub mod plan;
 pub mod schedule;
+pub mod state;
 pub mod tensor;
 
 #[cfg(test)]
