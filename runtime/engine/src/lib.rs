@@ -12,6 +12,7 @@ pub mod package;
 pub mod planner;
 pub mod preprocess;
 pub mod session;
+pub mod statistics;
 
 pub use candor_cpu::Tier;
 pub use digests::StepDigests;

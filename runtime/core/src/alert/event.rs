@@ -56,7 +56,7 @@ pub enum Reason {
     EventsLost = 10,
     /// More memory is held than the budget allows; value: bytes over it.
     MemoryExceeded = 11,
-    /// The calibrator learned from corrected masks, or its last step was undone; value: labelled frames so far.
+    /// The calibrator learned from corrected masks, or a step of it was undone; value: labelled frames.
     Recalibrated = 12,
     /// Corrected masks could not be used; value: the kind of fault.
     LabelsRejected = 13,
