@@ -3,6 +3,7 @@
 
 pub mod buffer;
 mod digests;
+pub mod drift;
 pub mod error;
 pub mod frame;
 pub mod geometry;

@@ -1,0 +1,415 @@
+//! Drift of score series over a stream, with a stated share of false alarms and a fixed number of bytes.
+//!
+//! Frames of a stream resemble their neighbours, which makes any test that takes them for independent
+//! raise alarms at random. So the autocorrelation is measured first, on a warm-up, and only one frame per
+//! decorrelated block is bet on. Its rank among the warm-up and the whole past is uniform for as long as
+//! the blocks are exchangeable ([`Ranks`]); two kinds of bets against that ([`Evidence`]) grow when they
+//! are not.
+//!
+//! # Guarantee
+//! With `n` blocks watched, the probability of any alarm is at most `share·(1 + n/horizon)/2` while block
+//! values are exchangeable: at most `share` within the first `horizon` blocks, and half a share per
+//! `horizon` blocks from then on. Half of the share is the restarted Simple Jumper's, by Ville's
+//! inequality, for ever; half is the Shiryaev–Roberts mixture's, whose expectation is the number of blocks,
+//! by Doob's. Both use the same ranks of one series, so their mean is one non-negative submartingale;
+//! several series divide the share among them (union bound, however they depend on each other). After an
+//! alarm and recovery the count begins anew. What remains unproven is that blocks of the measured length
+//! are independent: the tests simulate that.
+
+mod alarm;
+mod bets;
+mod ladder;
+mod ranks;
+mod settings;
+mod state;
+
+pub use alarm::{Alarm, Direction, Method};
+pub use bets::{Bet, Evidence};
+pub use ladder::{BLOCK_MAX, Ladder};
+pub use ranks::Ranks;
+pub use settings::{DriftSettings, WARMUP_MIN};
+
+use crate::error::Error;
+
+/// The warm-up goes on until it holds so many blocks ...
+const WARMUP_BLOCKS: u32 = 16;
+/// ... or is so many times as long as it was to be.
+const WARMUP_STRETCH: u32 = 16;
+/// Warm-up values kept for ranking.
+const KEPT: usize = 256;
+/// Blocks in which everything must look as before, before an alarm is over.
+pub const RECOVERY_BLOCKS: usize = 32;
+/// A block is clean when no rank lies in the outer part of so much, over all series and both sides.
+const TAIL: f64 = 0.02;
+/// Blocks after which the autocorrelation is looked at again.
+const REVIEW_BLOCKS: u64 = 64;
+
+/// What the detector is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Learning what is normal.
+    WarmUp,
+    /// Betting against it once per block.
+    Watching,
+    /// It raised an alarm and waits for the stream to look as before.
+    Alarmed,
+}
+
+/// What one frame led to.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Step {
+    /// When the frame ended a block after the warm-up: whether nothing in it was out of the ordinary.
+    pub block: Option<bool>,
+    /// The alarm, when it completed one.
+    pub alarm: Option<Alarm>,
+    /// Whether it ended one.
+    pub recovered: bool,
+}
+
+/// One watched series.
+#[derive(Debug, Clone, PartialEq)]
+struct Series {
+    ladder: Ladder,
+    ranks: Ranks,
+    /// Warm-up values after the pilot, every `stride`-th.
+    kept: Box<[f64; KEPT]>,
+    evidence: Evidence,
+    /// Ranks of the last blocks since an alarm.
+    recent: [f64; RECOVERY_BLOCKS],
+}
+
+/// The drift detector. Nothing is allocated after it was made.
+///
+/// ```
+/// use candor::drift::{Drift, DriftSettings};
+/// let mut drift = Drift::new(&DriftSettings::new(1))?;
+/// let mix = |z: u64| (z ^ (z >> 31)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40;
+/// let noise = |frame: u64| mix((frame + 1).wrapping_mul(0xbf58_476d_1ce4_e5b9)) as f64;
+/// for frame in 0..3000 {
+///     assert_eq!(drift.push(&[noise(frame)]).alarm, None);
+/// }
+/// let alarm = (3000..4000).find_map(|frame| drift.push(&[noise(frame) + 2e7]).alarm);
+/// assert_eq!(alarm.map(|alarm| alarm.series), Some(0));
+/// # Ok::<(), candor::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    settings: DriftSettings,
+    phase: Phase,
+    series: Vec<Series>,
+    /// Frames so far.
+    frames: u64,
+    /// Frames since the phase or the block began.
+    since: u64,
+    /// Frames in the warm-up at which it ends, for now.
+    warmup: u64,
+    /// Every which warm-up value is kept, and how many are.
+    stride: u64,
+    kept: usize,
+    block: u32,
+    autocorrelation: f64,
+    /// Blocks of this watch, of all, and since an alarm.
+    watched: u64,
+    blocks: u64,
+    recent: usize,
+    /// Times the block had to be lengthened after the warm-up.
+    lengthened: u32,
+    evidence_max: f64,
+}
+
+impl Drift {
+    /// A detector at the beginning of its warm-up.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](crate::ErrorKind::Input) names the setting out of range.
+    pub fn new(settings: &DriftSettings) -> Result<Self, Error> {
+        settings.check()?;
+        let series = Series {
+            ladder: Ladder::default(),
+            ranks: Ranks::default(),
+            kept: Box::new([0.0; KEPT]),
+            evidence: Evidence::default(),
+            recent: [0.0; RECOVERY_BLOCKS],
+        };
+        Ok(Self {
+            settings: *settings,
+            phase: Phase::WarmUp,
+            series: vec![series; settings.series],
+            frames: 0,
+            since: 0,
+            warmup: u64::from(settings.warmup),
+            stride: 1,
+            kept: 0,
+            block: 0,
+            autocorrelation: 0.0,
+            watched: 0,
+            blocks: 0,
+            recent: 0,
+            lengthened: 0,
+            evidence_max: 0.0,
+        })
+    }
+
+    /// Takes the scores of one frame, one per series; missing ones, and those that are not numbers, are
+    /// left out.
+    pub fn push(&mut self, scores: &[f64]) -> Step {
+        let frame = self.frames;
+        self.frames += 1;
+        match self.phase {
+            Phase::WarmUp => {
+                self.warm(scores);
+                Step::default()
+            }
+            Phase::Watching | Phase::Alarmed => self.watch(frame, scores),
+        }
+    }
+
+    /// What the detector is doing.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Frames per block; 0 during the warm-up.
+    pub const fn block(&self) -> u32 {
+        self.block
+    }
+
+    /// Lag-one autocorrelation of the series that is most correlated, as last measured.
+    pub const fn autocorrelation(&self) -> f64 {
+        self.autocorrelation
+    }
+
+    /// Blocks watched, alarms and all.
+    pub const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// How often the block had to be lengthened because the autocorrelation had grown.
+    pub const fn lengthened(&self) -> u32 {
+        self.lengthened
+    }
+
+    /// Evidence of the series that moved most, scaled so that 1/share raises an alarm.
+    pub fn evidence(&self) -> f64 {
+        let values = self.series.iter().map(|series| series.evidence.value(self.settings.horizon));
+        values.fold(0.0, f64::max) / self.settings.series as f64
+    }
+
+    /// Evidence of one series, on the same scale.
+    pub fn series_evidence(&self, series: usize) -> Option<f64> {
+        let value = self.series.get(series)?.evidence.value(self.settings.horizon);
+        Some(value / self.settings.series as f64)
+    }
+
+    /// The greatest [`Drift::evidence`] so far.
+    pub const fn evidence_max(&self) -> f64 {
+        self.evidence_max
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &DriftSettings {
+        &self.settings
+    }
+
+    /// The guarantee in words.
+    pub fn guarantee(&self) -> String {
+        let DriftSettings { share, horizon, series, .. } = self.settings;
+        format!(
+            "at most {:.2} % false alarms within {horizon} decorrelated blocks, half as many per {horizon} blocks \
+             from then on, over {series} series, while block values are exchangeable",
+            100.0 * share
+        )
+    }
+
+    /// Takes what comes from now on as normal: forgets everything but the settings.
+    pub fn restart(&mut self) {
+        for series in &mut self.series {
+            series.ladder = Ladder::default();
+            series.ranks.clear();
+            series.evidence = Evidence::default();
+        }
+        (self.phase, self.since, self.kept, self.stride) = (Phase::WarmUp, 0, 0, 1);
+        (self.block, self.watched, self.recent) = (0, 0, 0);
+        self.warmup = u64::from(self.settings.warmup);
+    }
+
+    fn score(scores: &[f64], series: usize) -> f64 {
+        scores.get(series).copied().unwrap_or(f64::NAN)
+    }
+
+    /// One frame of the warm-up. Its first half, the pilot, fixes the scale on which ranks are counted;
+    /// only the second is ranked against.
+    fn warm(&mut self, scores: &[f64]) {
+        let pilot = u64::from(self.settings.warmup / 2);
+        let keep = self.since >= pilot && (self.since - pilot).is_multiple_of(self.stride);
+        if self.since == pilot {
+            for series in &mut self.series {
+                let (mean, deviation) = series.ladder.moments();
+                series.ranks.set_scale(mean, deviation);
+            }
+        }
+        for (index, series) in self.series.iter_mut().enumerate() {
+            let score = Self::score(scores, index);
+            series.ladder.push(score);
+            if keep {
+                series.kept[self.kept] = score;
+            }
+        }
+        self.since += 1;
+        self.kept += usize::from(keep);
+        if self.kept == KEPT {
+            for series in &mut self.series {
+                for place in 0..KEPT / 2 {
+                    series.kept[place] = series.kept[2 * place];
+                }
+            }
+            (self.kept, self.stride) = (KEPT / 2, 2 * self.stride);
+        }
+        if self.since >= self.warmup {
+            self.end_warmup();
+        }
+    }
+
+    fn end_warmup(&mut self) {
+        self.measure();
+        let least = u64::from(self.block) * u64::from(WARMUP_BLOCKS);
+        let most = u64::from(self.settings.warmup) * u64::from(WARMUP_STRETCH);
+        if self.since < least && self.since < most {
+            self.warmup = least.min(most);
+            return;
+        }
+        let step = u64::from(self.block).div_ceil(self.stride) as usize;
+        for series in &mut self.series {
+            for &value in series.kept[..self.kept].iter().step_by(step) {
+                series.ranks.insert(value);
+            }
+            series.ladder = Ladder::default();
+        }
+        (self.phase, self.since, self.watched) = (Phase::Watching, 0, 0);
+    }
+
+    /// Sets block length and autocorrelation by what the ladders have seen.
+    fn measure(&mut self) {
+        let lengths = self.series.iter().map(|series| series.ladder.block(2.0));
+        self.block = lengths.max().unwrap_or(1);
+        let lag_one = self.series.iter().map(|series| series.ladder.correlation(0));
+        self.autocorrelation = lag_one.fold(-1.0, f64::max);
+    }
+
+    /// After so many blocks the autocorrelation is measured again; the block may grow, at most to twice
+    /// its length at a time, and never shrinks.
+    fn review(&mut self) {
+        let before = self.block;
+        let needed = self.series.iter().map(|series| series.ladder.block_within(0.0, 2 * before)).max();
+        if needed.is_some_and(|needed| u64::from(needed) * 4 > u64::from(before) * 5) {
+            self.measure();
+            self.block = self.block.clamp(before, 2 * before).min(BLOCK_MAX);
+            self.lengthened += u32::from(self.block > before);
+        }
+        self.series.iter_mut().for_each(|series| series.ladder = Ladder::default());
+    }
+
+    fn watch(&mut self, frame: u64, scores: &[f64]) -> Step {
+        for (index, series) in self.series.iter_mut().enumerate() {
+            series.ladder.push(Self::score(scores, index));
+        }
+        self.since += 1;
+        if self.since < u64::from(self.block) {
+            return Step::default();
+        }
+        self.since = 0;
+        self.watched += 1;
+        self.blocks += 1;
+        let clean = self.bet(scores);
+        let mut step = Step { block: Some(clean), ..Step::default() };
+        if self.phase == Phase::Alarmed {
+            step.recovered = self.recovered();
+        } else {
+            step.alarm = self.alarm(frame);
+        }
+        let window = REVIEW_BLOCKS.max(u64::from(self.settings.warmup) / u64::from(self.block));
+        if self.phase == Phase::Watching && self.watched.is_multiple_of(window) {
+            self.review();
+        }
+        step
+    }
+
+    /// Ranks a block's scores and bets on them; `false` when one of them lies far out.
+    fn bet(&mut self, scores: &[f64]) -> bool {
+        let tail = TAIL / (2 * self.settings.series) as f64;
+        let alarmed = self.phase == Phase::Alarmed;
+        let mut clean = true;
+        for (index, series) in self.series.iter_mut().enumerate() {
+            let score = Self::score(scores, index);
+            if score.is_nan() {
+                continue;
+            }
+            let chance = uniform(self.settings.seed, self.blocks, index as u64);
+            let rank = series.ranks.rank(score, chance);
+            clean &= rank > tail && rank < 1.0 - tail;
+            if alarmed {
+                series.recent[self.recent % RECOVERY_BLOCKS] = rank;
+            } else {
+                series.ranks.insert(score);
+                series.evidence.bet(rank);
+            }
+        }
+        self.recent += usize::from(alarmed);
+        clean
+    }
+
+    fn alarm(&mut self, frame: u64) -> Option<Alarm> {
+        let evidence = self.evidence();
+        self.evidence_max = self.evidence_max.max(evidence);
+        if evidence * self.settings.share < 1.0 {
+            return None;
+        }
+        let horizon = self.settings.horizon;
+        let values = self.series.iter().map(|series| series.evidence.value(horizon));
+        let (series, _) = values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let Bet { method, direction } = self.series[series].evidence.leading(horizon);
+        let alarm = Alarm { frame, blocks: self.watched, series, direction, method, evidence };
+        (self.phase, self.recent) = (Phase::Alarmed, 0);
+        Some(alarm)
+    }
+
+    /// Whether the last blocks look as those before the alarm did: the means of their ranks, and of the
+    /// ranks' distances from the middle, lie within three standard errors of what is expected of uniform
+    /// ones. The reference was left as it was at the alarm.
+    fn recovered(&mut self) -> bool {
+        if self.recent < RECOVERY_BLOCKS {
+            return false;
+        }
+        let count = RECOVERY_BLOCKS as f64;
+        let usual = |series: &Series| {
+            let mean = series.recent.iter().sum::<f64>() / count;
+            let spread = series.recent.iter().map(|rank| (rank - 0.5).abs()).sum::<f64>() / count;
+            (mean - 0.5).abs() <= 0.15 && (spread - 0.25).abs() <= 0.077
+        };
+        let recovered = self.series.iter().all(usual);
+        if recovered {
+            for series in &mut self.series {
+                series.evidence = Evidence::default();
+                series.ladder = Ladder::default();
+            }
+            (self.phase, self.watched, self.since) = (Phase::Watching, 0, 0);
+        }
+        recovered
+    }
+}
+
+/// A number in (0, 1) by seed, block and series alone: SplitMix64 (Steele, Lea & Flood, 2014) as a counter
+/// generator, so that a replay makes the same choices.
+fn uniform(seed: u64, block: u64, series: u64) -> f64 {
+    let mut z = seed;
+    for word in [block, series] {
+        z = z.wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+    }
+    ((z >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
+}
+
+#[cfg(test)]
+mod tests;
