@@ -6,7 +6,10 @@ use crate::tensor::Rows;
 use core::ops::Range;
 
 mod boundary;
+mod remap;
 mod rows;
+
+pub use remap::{KNOTS, capped_identity, mapped, remap};
 
 /// Full scale of a probability.
 pub const CERTAIN: u16 = u16::MAX;

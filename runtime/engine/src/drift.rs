@@ -215,8 +215,8 @@ impl Drift {
     pub fn guarantee(&self) -> String {
         let DriftSettings { share, horizon, series, .. } = self.settings;
         format!(
-            "at most {:.2} % false alarms within {horizon} decorrelated blocks, half as many per {horizon} blocks \
-             from then on, over {series} series, while block values are exchangeable",
+            "at most {:.2} % false alarms within {horizon} decorrelated blocks, half as many per {horizon} \
+             blocks from then on, over {series} series, while block values are exchangeable",
             100.0 * share
         )
     }

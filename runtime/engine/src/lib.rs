@@ -12,6 +12,7 @@ pub mod ood;
 pub mod package;
 pub mod planner;
 pub mod preprocess;
+pub mod recalibrate;
 pub mod session;
 pub mod statistics;
 

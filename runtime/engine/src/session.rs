@@ -19,6 +19,7 @@ use crate::ood::{Detector, Verdict};
 use crate::package::Package;
 use crate::planner::Planned;
 use crate::preprocess::Preprocessor;
+use crate::recalibrate::ConfidenceMaps;
 use candor_core::calibration::Tables;
 use candor_core::package::{Head, Package as View, Section};
 use candor_core::plan::Plan;
@@ -226,6 +227,17 @@ impl<'p> Session<'p> {
 
     fn tables(&self) -> &Tables<'p> {
         self.calibrated.as_ref().unwrap_or(&self.uncalibrated)
+    }
+
+    /// Puts the confidence of the last finding through `maps`, once, and returns the finding again. The mask
+    /// stays; nothing is allocated.
+    pub fn remap(&mut self, maps: &ConfidenceMaps) -> Finding<'_> {
+        if self.mask.is_empty() {
+            maps.apply(&self.model_mask, &mut self.model_confidence);
+        } else {
+            maps.apply(&self.mask, &mut self.confidence);
+        }
+        self.finding()
     }
 
     fn finding(&self) -> Finding<'_> {

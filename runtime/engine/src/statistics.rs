@@ -9,7 +9,7 @@ mod reliability;
 mod sketch;
 
 pub use frame::FrameCounts;
-pub use reliability::{Bin, RELIABILITY_BINS, Reliability};
+pub use reliability::{Bin, RELIABILITY_BINS, Reliability, UNLABELLED};
 pub use sketch::{SKETCH_BINS, Sketch};
 
 use candor_core::state::{DIGEST_BYTES, HEADER_BYTES, Reader, StateError, Writer};

@@ -315,3 +315,26 @@ fn rows_applied_in_any_parts_give_each_pixel_its_own_answer() {
         }
     }
 }
+
+#[test]
+fn a_second_map_is_linear_between_its_knots_and_caps() {
+    let identity = capped_identity(u16::MAX);
+    for value in 0..=u16::MAX {
+        // The last knot stands for 65536, which no u16 holds: the top 256 values may lose one.
+        let mapped = mapped(&identity, value);
+        assert!(value - mapped <= u16::from(value >= 65_280), "{value} became {mapped}");
+    }
+    let capped = capped_identity(40_000);
+    let mut confidence = [65_535, 40_001, 39_000, 0];
+    remap(&[identity, capped], &[7, 1, 1, 0], &mut confidence);
+    // The cap lies between two knots, where the map bends a little early.
+    assert_eq!(confidence, [40_000, 39_952, 39_000, 0]);
+    let mut untouched = [5, 6];
+    remap(&[], &[0, 0], &mut untouched);
+    assert_eq!(untouched, [5, 6]);
+    let mut steep = [0; KNOTS];
+    steep[1] = 65_535;
+    let mut confidence = [0, 1, 128, 255, 256, 384];
+    remap(&[steep], &[0; 6], &mut confidence);
+    assert_eq!(confidence, [0, 256, 32_768, 65_279, 65_535, 32_768]);
+}
