@@ -11,6 +11,8 @@ use candor_core::ops::{
 use candor_core::tensor::{BLOCK, Rows, RowsMut};
 
 #[cfg(feature = "std")]
+use crate::parts::{PARTS_LIMIT, Parts};
+#[cfg(feature = "std")]
 use crate::pool::Pool;
 #[cfg(feature = "std")]
 use std::sync::Mutex;
@@ -128,32 +130,16 @@ impl CpuKernels {
         unsafe { (self.table.roof)(rounds) }
     }
 
-    /// Shares the covered rows among threads: each takes a fraction of what is left, until nothing is.
+    /// Shares the covered rows among threads.
     #[cfg(feature = "std")]
     fn share(&self, work: usize, weights: usize, output: RowsMut<'_>, part: &(dyn Fn(RowsMut<'_>) + Sync)) {
         let threads = self.pool.threads();
         if threads == 1 || work < self.inline_work || output.count < 2 {
             return part(output);
         }
-        let even = weights > WEIGHTS_BYTES || work < EVEN_WORK;
-        let least = if even { output.count.div_ceil(threads) } else { 1 };
-        let remaining = Mutex::new(Some(output));
-        let next = || {
-            let mut slot = remaining.lock().ok()?;
-            let rows = slot.take()?;
-            let count = (rows.count / (2 * threads)).max(least);
-            if count >= rows.count {
-                return Some(rows);
-            }
-            let (mine, rest) = rows.split_at(count);
-            *slot = Some(rest);
-            Some(mine)
-        };
-        self.pool.run(&|| {
-            while let Some(rows) = next() {
-                part(rows);
-            }
-        });
+        let even = weights > WEIGHTS_BYTES || work < EVEN_WORK || 2 * threads > PARTS_LIMIT;
+        let parts = Parts::new(output, if even { threads } else { 2 * threads });
+        self.pool.run(&|thread| parts.take_all(thread, threads, part));
     }
 
     /// Without threads there is one part.
@@ -161,6 +147,23 @@ impl CpuKernels {
     fn share(&self, _: usize, _: usize, output: RowsMut<'_>, part: &(dyn Fn(RowsMut<'_>) + Sync)) {
         let _ = (self.inline_work, WEIGHTS_BYTES);
         part(output);
+    }
+
+    /// Hands items to the threads, one at a time to each, and returns when all are done; `work` is what they
+    /// cost together, in bytes moved.
+    pub fn for_each<T>(&self, work: usize, items: impl Iterator<Item = T> + Send, body: impl Fn(T) + Sync) {
+        #[cfg(feature = "std")]
+        if self.pool.threads() > 1 && work >= self.inline_work {
+            let items = Mutex::new(items);
+            let next = || items.lock().ok()?.next();
+            return self.pool.run(&|_| {
+                while let Some(item) = next() {
+                    body(item);
+                }
+            });
+        }
+        let _ = work;
+        items.for_each(body);
     }
 
     /// Shares numbered parts of `entries` among threads; `cut(index)` is the length of part `index`.
@@ -184,12 +187,12 @@ impl CpuKernels {
             *slot = (index + 1, rest);
             Some((index, mine))
         };
-        let body = || {
+        let body = |_| {
             while let Some((index, mine)) = next() {
                 part(index, mine);
             }
         };
-        if work < self.inline_work { body() } else { self.pool.run(&body) }
+        if work < self.inline_work { body(0) } else { self.pool.run(&body) }
     }
 
     /// Without threads the parts follow one another.

@@ -8,6 +8,8 @@
 mod image;
 mod kernels;
 #[cfg(feature = "std")]
+mod parts;
+#[cfg(feature = "std")]
 mod pool;
 mod reference;
 mod statistics;

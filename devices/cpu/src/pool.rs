@@ -23,8 +23,8 @@ const OPEN: u64 = 1 << 32;
 /// One job; the bits above count jobs so that a worker enters each only once.
 const JOB: u64 = 1 << 33;
 
-/// What all threads run: the closure claims its own parts of the work.
-type Body = dyn Fn() + Sync;
+/// What all threads run, each with its number: the closure claims its own parts of the work.
+type Body = dyn Fn(usize) + Sync;
 
 /// State that caller and workers share.
 struct Shared {
@@ -95,7 +95,7 @@ impl Pool {
         for index in 0..workers {
             let shared = Arc::clone(&pool.shared);
             let builder = thread::Builder::new().name(format!("candor-{index}")).stack_size(STACK_BYTES);
-            pool.workers.push(builder.spawn(move || shared.work()).map_err(|error| error.kind())?);
+            pool.workers.push(builder.spawn(move || shared.work(index + 1)).map_err(|error| error.kind())?);
         }
         // A thread allocates while it starts; after this nothing does.
         while pool.shared.started.load(SeqCst) < workers {
@@ -109,24 +109,24 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Runs `body` on the caller's thread and on every worker that arrives in time; returns when all have
-    /// left it.
+    /// Runs `body` on the caller's thread, which is number 0, and on every worker that arrives in time;
+    /// returns when all have left it.
     ///
     /// When another thread is using the pool, `body` runs on the caller's thread alone. A panic on a worker
     /// is resumed here.
-    pub fn run(&self, body: &(dyn Fn() + Sync)) {
+    pub fn run(&self, body: &(dyn Fn(usize) + Sync)) {
         let _exclusive = match self.exclusive.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return body(),
+            Err(TryLockError::WouldBlock) => return body(0),
         };
         if self.workers.is_empty() {
-            return body();
+            return body(0);
         }
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes. `Closing` keeps this function from returning or unwinding while
         // a worker may still follow the pointer.
-        let erased = unsafe { core::mem::transmute::<*const (dyn Fn() + Sync + '_), *const Body>(body) };
+        let erased = unsafe { core::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Body>(body) };
         // SAFETY: the exclusive lock is held, the previous job was closed and left by all workers.
         unsafe { *shared.job.get() = Some(erased) };
         let job = (shared.state.load(SeqCst) & !(OPEN | ACTIVE)).wrapping_add(JOB);
@@ -136,7 +136,7 @@ impl Pool {
             shared.wake.notify_all();
         }
         let closing = Closing(shared);
-        body();
+        body(0);
         drop(closing);
         let panic = lock(&shared.panic).take();
         if let Some(panic) = panic {
@@ -178,8 +178,8 @@ impl Drop for Closing<'_> {
 }
 
 impl Shared {
-    /// A worker's life: enter each job once while it is open.
-    fn work(&self) {
+    /// The life of worker `thread`: enter each job once while it is open.
+    fn work(&self, thread: usize) {
         self.started.fetch_add(1, SeqCst);
         let mut last = 0;
         loop {
@@ -194,7 +194,7 @@ impl Shared {
             let state = self.state.load(SeqCst);
             if open(state) && self.state.compare_exchange(state, state + 1, SeqCst, SeqCst).is_ok() {
                 last = state / JOB;
-                self.take_part();
+                self.take_part(thread);
             }
         }
     }
@@ -211,12 +211,12 @@ impl Shared {
     }
 
     /// Runs the job entered and leaves it, whatever happens in it.
-    fn take_part(&self) {
+    fn take_part(&self, thread: usize) {
         // SAFETY: the job was entered while open, so the caller cannot write the cell or return before this
         // worker leaves.
         if let Some(body) = unsafe { *self.job.get() } {
             // SAFETY: as above, the closure is still borrowed by the caller.
-            let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)() }));
+            let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { (*body)(thread) }));
             if let Err(panic) = outcome {
                 lock(&self.panic).get_or_insert(panic);
             }

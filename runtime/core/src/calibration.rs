@@ -3,12 +3,13 @@
 use crate::arithmetic::share;
 use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT, PackageError, Section};
 use crate::tensor::Rows;
-use core::ops::Range;
 
 mod boundary;
+mod pair;
 mod remap;
 mod rows;
 
+pub use pair::PairTable;
 pub use remap::{KNOTS, capped_identity, mapped, remap};
 
 /// Full scale of a probability.
@@ -74,8 +75,8 @@ impl<'p> Tables<'p> {
 }
 
 /// Mask and confidence of the image rows that `output` holds: `mask` holds class numbers, `confidence` the
-/// calibrated probability, in 1/65535, that the mask's class is right; both row-major `[H·W]` of the whole
-/// output tensor. The confidence of a sigmoid head is only begun: [`finish`] ends it.
+/// calibrated probability, in 1/65535, that the mask's class is right; both row-major `[rows·W]` of these
+/// rows. The confidence of a sigmoid head is only begun: [`finish`] ends it.
 ///
 /// The mask is the model's own decision (logit above zero, or greatest logit, first on ties); calibration
 /// never changes it. Slices of another length are filled as far as they go.
@@ -86,19 +87,17 @@ pub fn apply(
     mask: &mut [u8],
     confidence: &mut [u16],
 ) {
-    let (width, rows) = (output.layout.width, output.image_rows());
-    let end = (rows.end * width).min(mask.len()).min(confidence.len());
-    let begin = (rows.start * width).min(end);
-    rows::apply(head, tables, output, &mut mask[begin..end], &mut confidence[begin..end]);
+    rows::apply(head, tables, output, mask, confidence);
 }
 
-/// Ends the confidence of rows `rows` of a map `width` pixels wide, once [`apply`] made the mask of these
-/// and of [`BOUNDARY_RADIUS`] rows on either side, as far as there are any.
+/// Ends the confidence of the rows from `first` on that `confidence` holds, of a map `width` pixels wide,
+/// once [`apply`] made the mask of these and of [`BOUNDARY_RADIUS`] rows on either side, as far as there are
+/// any; `mask` is that of the whole map, `[H·W]`.
 pub fn finish(
     head: &Head<'_>,
     tables: &Tables<'_>,
     width: usize,
-    rows: Range<usize>,
+    first: usize,
     mask: &[u8],
     confidence: &mut [u16],
 ) {
@@ -106,10 +105,9 @@ pub fn finish(
     let near = tables.boundary.map_or(far, <[u16]>::first_chunk);
     if let (Activation::Sigmoid, Some(far), Some(near)) = (head.activation, far, near) {
         match tables.boundary {
-            Some(_) => boundary::finish([far, near], width, rows, mask, confidence),
+            Some(_) => boundary::finish([far, near], width, first, mask, confidence),
             None => {
-                let pixels = rows.start * width..rows.end * width;
-                let pixels = mask.iter().zip(confidence).take(pixels.end).skip(pixels.start);
+                let pixels = mask.iter().skip(first * width).zip(confidence);
                 pixels.for_each(|(&label, value)| *value = rows::of_label(far, *value, label));
             }
         }

@@ -167,6 +167,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// These image rows alone, which must be present.
+    pub fn part(&self, rows: core::ops::Range<usize>) -> Self {
+        let origin = self.layout.halo.top + rows.start;
+        let start = (origin - self.origin) * self.layout.row_stride;
+        let bytes = rows.len().saturating_sub(1) * self.layout.row_stride + self.layout.row_bytes();
+        Self { layout: self.layout, origin, data: &self.data[start..start + bytes] }
+    }
+
     /// The stored bytes of image row `row`, all blocks, halo columns included.
     pub fn row(&self, row: usize) -> &'a [u8] {
         let start = (row + self.layout.halo.top - self.origin) * self.layout.row_stride;

@@ -20,7 +20,7 @@ use crate::package::Package;
 use crate::planner::Planned;
 use crate::preprocess::Preprocessor;
 use crate::recalibrate::ConfidenceMaps;
-use candor_core::calibration::Tables;
+use candor_core::calibration::{PairTable, Tables};
 use candor_core::package::{Head, Package as View, Section};
 use candor_core::plan::Plan;
 use candor_cpu::{CpuKernels, Tier};
@@ -92,6 +92,8 @@ pub struct Session<'p> {
     head: Head<'p>,
     uncalibrated: Tables<'p>,
     calibrated: Option<Tables<'p>>,
+    /// The fast form of the tables in force, where they have one.
+    pair: Option<Box<PairTable>>,
     kernels: CpuKernels,
     detector: Option<Detector<'p>>,
     features: Option<Features>,
@@ -150,6 +152,7 @@ impl<'p> Session<'p> {
             head,
             uncalibrated,
             calibrated,
+            pair: PairTable::new(&head, &calibrated.unwrap_or(uncalibrated)).map(Box::new),
             kernels,
             detector: None,
             features: None,

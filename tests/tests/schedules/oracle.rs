@@ -46,7 +46,7 @@ impl Truth {
         let (height, width) = (rows.layout.height, rows.layout.width);
         let (mut mask, mut confidence) = (vec![0; height * width], vec![0; height * width]);
         calibration::apply(&head, &tables, rows, &mut mask, &mut confidence);
-        calibration::finish(&head, &tables, width, 0..height, &mask, &mut confidence);
+        calibration::finish(&head, &tables, width, 0, &mask, &mut confidence);
         Self { steps, digest: chain.finish(), mask, confidence }
     }
 

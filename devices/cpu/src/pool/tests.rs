@@ -10,7 +10,7 @@ use std::time::Duration;
 fn claim(pool: &Pool, parts: usize) -> Vec<usize> {
     let next = AtomicUsize::new(0);
     let counts: Vec<AtomicUsize> = (0..parts).map(|_| AtomicUsize::new(0)).collect();
-    pool.run(&|| {
+    pool.run(&|_| {
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
             let Some(count) = counts.get(part) else { return };
@@ -37,7 +37,7 @@ fn sleeping_workers_wake_and_take_part() {
         std::thread::sleep(Duration::from_millis(20));
         let inside = AtomicUsize::new(0);
         // The job can only end when all three threads are in it, so a lost wake-up would hang here.
-        pool.run(&|| {
+        pool.run(&|_| {
             inside.fetch_add(1, Ordering::SeqCst);
             while inside.load(Ordering::SeqCst) < 3 {
                 std::thread::yield_now();
@@ -52,7 +52,7 @@ fn a_slow_worker_is_waited_for() {
     let pool = Pool::new(1).unwrap();
     let entered = AtomicUsize::new(0);
     let left = AtomicUsize::new(0);
-    pool.run(&|| {
+    pool.run(&|_| {
         if entered.fetch_add(1, Ordering::SeqCst) == 1 {
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -71,7 +71,7 @@ fn a_panic_on_any_thread_reaches_the_caller_and_the_pool_lives_on() {
     for on_caller in [true, false] {
         let panicking = AtomicUsize::new(0);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            pool.run(&|| {
+            pool.run(&|_| {
                 if (std::thread::current().id() == caller) == on_caller {
                     panicking.fetch_add(1, Ordering::SeqCst);
                     panic!("on purpose");

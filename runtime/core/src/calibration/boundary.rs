@@ -2,25 +2,17 @@
 
 use super::BOUNDARY_RADIUS;
 use super::rows::{Table, of_label};
-use core::ops::Range;
 
 /// Pixels handled together by loops of constant length.
 const SPAN: usize = 64;
 /// Pixels that decide about a span.
 const REACH: usize = SPAN + 2 * BOUNDARY_RADIUS;
 
-/// Turns the logit indices of rows `rows` in `confidence` into the probabilities of the labels in `mask`;
-/// `tables` serve pixels far from and near to a change of label.
-pub(super) fn finish(
-    tables: [&Table; 2],
-    width: usize,
-    rows: Range<usize>,
-    mask: &[u8],
-    confidence: &mut [u16],
-) {
+/// Turns the logit indices in `confidence`, which begins with row `first`, into the probabilities of the
+/// labels in `mask`, the whole map's; `tables` serve pixels far from and near to a change of label.
+pub(super) fn finish(tables: [&Table; 2], width: usize, first: usize, mask: &[u8], confidence: &mut [u16]) {
     let height = mask.len() / width;
-    let targets = confidence.chunks_exact_mut(width).enumerate().take(rows.end.min(height)).skip(rows.start);
-    for (y, values) in targets {
+    for (y, values) in (first..height).zip(confidence.chunks_exact_mut(width)) {
         let first = y.saturating_sub(BOUNDARY_RADIUS);
         let end = (y + BOUNDARY_RADIUS + 1).min(height);
         let window = &mask[first * width..end * width];

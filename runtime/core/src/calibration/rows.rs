@@ -6,7 +6,7 @@ use crate::package::{Activation, Head, INDEX_CENTRE, INDEX_COUNT};
 use crate::tensor::{BLOCK, Element, Layout, Rows};
 
 /// Pixels handled together by loops of constant length.
-const SPAN: usize = 32;
+pub(super) const SPAN: usize = 32;
 /// Greatest difference above the centre of a table.
 const ABOVE: i32 = INDEX_COUNT as i32 - 1 - INDEX_CENTRE;
 
@@ -14,10 +14,10 @@ const ABOVE: i32 = INDEX_COUNT as i32 - 1 - INDEX_CENTRE;
 pub(super) type Table = [u16; INDEX_COUNT];
 
 /// One row of the output and what its values mean.
-struct Row<'a> {
-    head: &'a Head<'a>,
-    layout: &'a Layout,
-    bytes: &'a [u8],
+pub(super) struct Row<'a> {
+    pub head: &'a Head<'a>,
+    pub layout: &'a Layout,
+    pub bytes: &'a [u8],
 }
 
 impl Row<'_> {
@@ -25,7 +25,7 @@ impl Row<'_> {
     ///
     /// They are i32 as processors without instructions for u16 compare and choose them best.
     #[inline]
-    fn indices(&self, channel: usize, start: usize, count: usize, values: &mut [i32; SPAN]) {
+    pub fn indices(&self, channel: usize, start: usize, count: usize, values: &mut [i32; SPAN]) {
         let bytes = &self.bytes[self.layout.offset_in_row(channel / BLOCK, start)..];
         let lane = channel % BLOCK;
         let targets = values.iter_mut().take(count);
@@ -115,29 +115,15 @@ fn softmax(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], 
     for (label, &class) in labels.iter_mut().zip(&leaders.class) {
         *label = class as u8;
     }
-    match (row.head.channels, tables.base.first_chunk::<INDEX_COUNT>()) {
-        (2, Some(table)) if tables.per_class.is_empty() => pair(table, &leaders, values),
-        _ => shares(row, tables, &leaders, start, values),
-    }
-}
-
-/// Two classes under one table of weights, which the difference of their indices decides.
-fn pair(table: &Table, leaders: &Leaders, values: &mut [u16]) {
-    let own = table[INDEX_CENTRE as usize];
-    for (value, (greatest, second)) in values.iter_mut().zip(leaders.greatest.iter().zip(leaders.second)) {
-        *value = table[entry(second - greatest)];
-    }
-    for value in values {
-        *value = share(own, u32::from(own) + u32::from(*value));
-    }
+    shares(row, tables, &leaders, start, values);
 }
 
 /// The entry for a difference of indices.
-fn entry(difference: i32) -> usize {
+pub(super) fn entry(difference: i32) -> usize {
     (INDEX_CENTRE + difference.clamp(-INDEX_CENTRE, ABOVE)) as usize % INDEX_COUNT
 }
 
-/// Any number of classes: each weight by its class's table and its distance to the greatest other index, or
+/// Each weight by its class's table and its distance to the greatest other index, or
 /// by the one table and its distance to the greatest.
 fn shares(row: &Row<'_>, tables: &Tables<'_>, leaders: &Leaders, start: usize, values: &mut [u16]) {
     let per_class = !tables.per_class.is_empty();

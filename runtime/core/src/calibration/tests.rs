@@ -55,7 +55,12 @@ fn applied(
     let pixels = extent[1] * extent[2];
     let (mut mask, mut confidence) = (vec![0; pixels], vec![0; pixels]);
     apply(head, tables, rows, &mut mask, &mut confidence);
-    finish(head, tables, layout.width, 0..layout.height, &mask, &mut confidence);
+    if let Some(pair) = PairTable::new(head, tables) {
+        let (mut labels, mut values) = (vec![9; pixels], vec![9; pixels]);
+        pair.apply(head, rows, &mut labels, &mut values);
+        assert_eq!((&labels, &values), (&mask, &confidence));
+    }
+    finish(head, tables, layout.width, 0, &mask, &mut confidence);
     let mut planes = vec![0; pixels * head.classes()];
     probabilities(head, tables, rows, &mask, &mut planes);
     for (at, &label) in mask.iter().enumerate() {
@@ -297,17 +302,23 @@ fn rows_applied_in_any_parts_give_each_pixel_its_own_answer() {
                 for tables in case.tables(&head) {
                     let (mut mask, mut confidence) = (vec![9; height * width], vec![9; height * width]);
                     apply(&head, &tables, rows, &mut mask, &mut confidence);
-                    finish(&head, &tables, width, 0..height, &mask, &mut confidence);
+                    if let Some(pair) = PairTable::new(&head, &tables) {
+                        let (mut labels, mut values) = (vec![9; height * width], vec![9; height * width]);
+                        pair.apply(&head, rows, &mut labels, &mut values);
+                        assert_eq!((labels, values), (mask.clone(), confidence.clone()));
+                    }
+                    finish(&head, &tables, width, 0, &mask, &mut confidence);
                     check_pixels(&head, &tables, rows, &mask, &confidence);
                     let (mut parts, mut values) = (vec![9; height * width], vec![9; height * width]);
-                    let cut = layout.halo.top + height.div_ceil(3);
-                    let (upper, lower) = data.split_at(cut * layout.row_stride);
-                    let lower = Rows { origin: cut, data: lower, ..rows };
-                    for part in [Rows { data: upper, ..rows }, lower] {
-                        apply(&head, &tables, part, &mut parts, &mut values);
+                    let cut = height.div_ceil(3);
+                    for part in [0..cut, cut..height].into_iter().filter(|part| !part.is_empty()) {
+                        let pixels = part.start * width..part.end * width;
+                        let targets = (&mut parts[pixels.clone()], &mut values[pixels]);
+                        apply(&head, &tables, rows.part(part), targets.0, targets.1);
                     }
                     for part in [height / 2..height, 0..height / 2] {
-                        finish(&head, &tables, width, part, &parts, &mut values);
+                        let pixels = part.start * width..part.end * width;
+                        finish(&head, &tables, width, part.start, &parts, &mut values[pixels]);
                     }
                     assert_eq!((parts, values), (mask, confidence), "{channels} channels, {width} columns");
                 }

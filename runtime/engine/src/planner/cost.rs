@@ -19,6 +19,10 @@ const BYTES: f64 = 12.0;
 const FAR: f64 = 20.0;
 /// Bytes per nanosecond from memory.
 const MEMORY: f64 = 6.0;
+/// Bytes per nanosecond from the cache of another core.
+const FOREIGN: f64 = 12.0;
+/// Rows that a thread reads of those another made when both share every run of a few rows.
+const FOREIGN_ROWS: usize = 4;
 /// Bytes that are taken to stay in the second-level cache.
 const NEAR_BYTES: usize = 512 << 10;
 /// Bytes that are taken to stay in the last-level cache.
@@ -36,8 +40,9 @@ pub(super) fn cost(
     let begin = if threads > 1.0 { BEGIN + SHARE } else { BEGIN };
     // Nanoseconds to move so many bytes of a tensor.
     let moved = |tensor: usize, bytes: usize| {
-        let held = planned.places[tensor].bytes().len();
-        if held <= NEAR_BYTES { 0.0 } else { bytes as f64 / if held <= CACHED_BYTES { FAR } else { MEMORY } }
+        let held = planned.places[tensor].bytes().len() / goal.threads.max(1);
+        let speed = threads * if held <= CACHED_BYTES { FAR } else { MEMORY };
+        if held <= NEAR_BYTES { 0.0 } else { bytes as f64 / speed }
     };
     let (mut total, mut tail) = (0.0, 0.0);
     for entry in &planned.entries {
@@ -51,7 +56,13 @@ pub(super) fn cost(
                 // Weights come back from afar whenever much else was run in between.
                 let weights = weights(&step.op);
                 data += if weights > NEAR_BYTES / 16 { weights as f64 / FAR } else { 0.0 };
-                begin + compute(&step.op, &from, &to, rows, rate).max(data)
+                if goal.threads > 1 && rows < to.height {
+                    // The window's slots were written, and the rows beside the shares made, by other threads;
+                    // of a whole tensor each thread reads what it wrote.
+                    let foreign = read.min(FOREIGN_ROWS * from.row_bytes()) + rows * to.row_bytes() / 2;
+                    data += foreign as f64 / FOREIGN;
+                }
+                begin + compute(&step.op, &from, &to, rows, [rate, BYTES * threads]).max(data)
             }
             Entry::Move { tensor, count, .. } => {
                 let row = planned.places[usize::from(tensor)].layout.row_bytes();
@@ -79,8 +90,9 @@ fn weights(op: &Op<'_>) -> usize {
     }
 }
 
-/// Nanoseconds to compute `rows` output rows.
-fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize, rate: f64) -> f64 {
+/// Nanoseconds to compute `rows` output rows at so many products, and for simple operators bytes, per
+/// nanosecond.
+fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize, [rate, bytes]: [f64; 2]) -> f64 {
     let outputs = (rows * to.width * to.channels) as f64;
     match op {
         Op::Convolution(op) => {
@@ -90,7 +102,7 @@ fn compute(op: &Op<'_>, from: &Layout, to: &Layout, rows: usize, rate: f64) -> f
             let taps = (op.kernel[0] * op.kernel[1]).div_ceil(op.stride[0] * op.stride[1]);
             outputs * (taps * from.channels) as f64 / rate
         }
-        Op::Depthwise(op) => outputs * (op.window.kernel[0] * op.window.kernel[1]) as f64 / 2.0 / BYTES,
-        _ => outputs / BYTES,
+        Op::Depthwise(op) => outputs * (op.window.kernel[0] * op.window.kernel[1]) as f64 / 2.0 / bytes,
+        _ => outputs / bytes,
     }
 }

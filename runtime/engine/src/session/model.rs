@@ -3,12 +3,12 @@
 use super::Session;
 use crate::error::{Error, ErrorKind};
 use crate::ood::features::TapObserver;
-use candor_core::calibration::{self, BOUNDARY_RADIUS, Tables};
+use candor_core::calibration::{self, BOUNDARY_RADIUS, PairTable, Tables};
 use candor_core::digest::TensorDigest;
 use candor_core::interpreter::Observer;
 use candor_core::package::Head;
 use candor_core::schedule::{self, Source};
-use candor_core::tensor::Rows;
+use candor_core::tensor::{Layout, Rows};
 use candor_cpu::CpuKernels;
 
 /// How far a run of the model has come.
@@ -23,11 +23,24 @@ pub(super) struct Progress {
     pub confidence_rows: usize,
 }
 
+/// Pixels of the output that a thread reads at a time.
+const PART_PIXELS: usize = 16 << 10;
+/// Work of reading one pixel, as [`CpuKernels::for_each`] counts it.
+const WORK_PER_PIXEL: usize = 16;
+
+/// What the threads do with rows of the output.
+enum Part<'a, 'r> {
+    Digest(&'a mut TensorDigest),
+    Pixels(Rows<'r>, &'a mut [u8], &'a mut [u16]),
+}
+
 /// Sees every finished row: reads the output, sums the taps, and passes it on.
 struct Watch<'a, 'p, O> {
     output: usize,
     head: &'a Head<'p>,
     tables: Tables<'p>,
+    pair: Option<&'a PairTable>,
+    kernels: &'a CpuKernels,
     mask: &'a mut [u8],
     confidence: &'a mut [u16],
     progress: &'a mut Progress,
@@ -48,16 +61,44 @@ impl<O: Observer> Observer for Watch<'_, '_, O> {
 }
 
 impl<O> Watch<'_, '_, O> {
+    /// Digest, labels and confidence of rows of the output, shared among the threads.
     fn read_output(&mut self, rows: Rows<'_>) {
-        let (height, width) = (rows.layout.height, rows.layout.width);
-        self.progress.digest.get_or_insert_with(|| TensorDigest::new(&rows.layout)).add(rows);
-        calibration::apply(self.head, &self.tables, rows, self.mask, self.confidence);
-        let done = rows.image_rows().end;
+        let (layout, image) = (rows.layout, rows.image_rows());
+        let digest = self.progress.digest.get_or_insert_with(|| TensorDigest::new(&layout));
+        let pixels = image.start * layout.width..image.end * layout.width;
+        let part = PART_PIXELS.div_ceil(layout.width) * layout.width;
+        let targets =
+            self.mask[pixels.clone()].chunks_mut(part).zip(self.confidence[pixels].chunks_mut(part));
+        let parts = targets.enumerate().map(|(index, (labels, values))| {
+            let first = image.start + index * part / layout.width;
+            Part::Pixels(rows.part(first..first + labels.len() / layout.width), labels, values)
+        });
+        let work = image.len() * layout.width * WORK_PER_PIXEL;
+        let items = core::iter::once(Part::Digest(digest)).chain(parts);
+        self.kernels.for_each(work, items, |part| match part {
+            Part::Digest(digest) => digest.add(rows),
+            Part::Pixels(rows, labels, values) => match self.pair {
+                Some(pair) => pair.apply(self.head, rows, labels, values),
+                None => calibration::apply(self.head, &self.tables, rows, labels, values),
+            },
+        });
+        self.finish_confidence(image.end, layout);
+    }
+
+    /// Ends the confidence of rows whose surroundings are known now that the mask ends at row `done`.
+    fn finish_confidence(&mut self, done: usize, layout: Layout) {
         let radius = if self.tables.boundary.is_some() { BOUNDARY_RADIUS } else { 0 };
-        let end = if done == height { height } else { done.saturating_sub(radius) };
+        let end = if done == layout.height { done } else { done.saturating_sub(radius) };
         let begin = self.progress.confidence_rows.min(end);
-        calibration::finish(self.head, &self.tables, width, begin..end, self.mask, self.confidence);
         (self.progress.mask_rows, self.progress.confidence_rows) = (done, end);
+        let part = PART_PIXELS.div_ceil(layout.width);
+        let values =
+            self.confidence[begin * layout.width..end * layout.width].chunks_mut(part * layout.width);
+        let parts = values.enumerate().map(|(index, values)| (begin + index * part, values));
+        let (mask, work) = (&*self.mask, (end - begin) * layout.width * WORK_PER_PIXEL);
+        self.kernels.for_each(work, parts, |(first, values)| {
+            calibration::finish(self.head, &self.tables, layout.width, first, mask, values);
+        });
     }
 }
 
@@ -89,6 +130,8 @@ impl Session<'_> {
             output: self.plan.output(),
             head: &self.head,
             tables: self.calibrated.unwrap_or(self.uncalibrated),
+            pair: self.pair.as_deref(),
+            kernels: &self.kernels,
             mask: &mut self.model_mask,
             confidence: &mut self.model_confidence,
             progress: &mut self.progress,
