@@ -59,7 +59,10 @@ fn tier(name: &str) -> Result<Tier, Failure> {
 }
 
 /// A byte count such as `65536`, `64KiB` or `8MiB`.
-fn bytes(text: &str) -> Result<usize, Failure> {
+///
+/// # Errors
+/// A usage failure for anything else.
+pub fn bytes(text: &str) -> Result<usize, Failure> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "" | "B" => 1,

@@ -4,6 +4,7 @@
 mod commands;
 mod exit;
 mod input;
+mod source;
 
 use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -35,6 +36,16 @@ enum Verb {
     ///
     /// Example: candor run nuclei.candor frames/ --out results
     Run(commands::run::RunArguments),
+    /// Segment frames as they come: against a deadline, with drift and alerts, recorded, open to be looked at
+    ///
+    /// Example: candor stream nuclei.candor --source phantom:seed=7 --rate 30 --view 127.0.0.1:8080
+    ///
+    /// Example: ffmpeg -i in.mkv -f yuv4mpegpipe - | candor stream nuclei.candor --source y4m:-
+    Stream(Box<commands::stream::StreamArguments>),
+    /// Check the event log of a stream, offline
+    ///
+    /// Example: candor log verify events.jsonl
+    Log(commands::log::LogArguments),
     /// Measure latency, memory and how near the machine's integer roof a package runs
     ///
     /// Example: candor bench nuclei.candor --threads 1 --frames 50
@@ -51,6 +62,8 @@ fn main() -> ExitCode {
         Verb::Demo(arguments) => commands::demo::demo(&arguments),
         Verb::Inspect(arguments) => commands::inspect::inspect(&arguments),
         Verb::Run(arguments) => commands::run::run(&arguments),
+        Verb::Stream(arguments) => commands::stream::stream(&arguments),
+        Verb::Log(arguments) => commands::log::log(&arguments),
         Verb::Bench(arguments) => commands::bench::bench(&arguments),
         Verb::Selftest(arguments) => commands::selftest::selftest(&arguments),
     };

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod buffer;
+pub mod checkpoint;
 mod digests;
 pub mod drift;
 pub mod error;
@@ -13,8 +14,10 @@ pub mod package;
 pub mod planner;
 pub mod preprocess;
 pub mod recalibrate;
+pub mod record;
 pub mod session;
 pub mod statistics;
+pub mod stream;
 
 pub use candor_cpu::Tier;
 pub use digests::StepDigests;

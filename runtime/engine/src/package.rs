@@ -93,6 +93,14 @@ impl Package {
         Ok(View::reopen(self.bytes())?)
     }
 
+    /// The package digest, by which logs and metrics name it.
+    ///
+    /// # Errors
+    /// Never after the package was opened, unless the file changed under the mapping.
+    pub fn digest(&self) -> Result<[u8; 32], Error> {
+        Ok(self.view()?.digest())
+    }
+
     /// Size of the file in bytes.
     pub fn size(&self) -> usize {
         self.bytes().len()

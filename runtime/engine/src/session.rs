@@ -212,6 +212,11 @@ impl<'p> Session<'p> {
         &self.head
     }
 
+    /// The out-of-distribution profile, when the package has one.
+    pub fn profile(&self) -> Option<&Profile<'p>> {
+        self.detector.as_ref().map(Detector::profile)
+    }
+
     /// The package.
     pub const fn package(&self) -> &View<'p> {
         &self.view
@@ -226,6 +231,20 @@ impl<'p> Session<'p> {
     /// The kernels' tier.
     pub fn tier(&self) -> Tier {
         self.kernels.tier()
+    }
+
+    /// Lowers every confidence of the last finding that is above `cap`, in 1/65535, to it.
+    pub fn cap_confidence(&mut self, cap: u16) {
+        if cap < u16::MAX {
+            let placed = !self.mask.is_empty();
+            let confidence = if placed { &mut self.confidence } else { &mut self.model_confidence };
+            confidence.iter_mut().for_each(|value| *value = (*value).min(cap));
+        }
+    }
+
+    /// The last finding again; of no meaning before the first.
+    pub fn last_finding(&self) -> Finding<'_> {
+        self.finding()
     }
 
     fn tables(&self) -> &Tables<'p> {
