@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-optional_things="thumb qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx"
+optional_things="thumb qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx chromium"
 export CANDOR_REQUIRE=${CANDOR_REQUIRE:-}
 export CANDOR_DATA=${CANDOR_DATA:-$PWD/../shared/data}
 export CANDOR_PYTHON=${CANDOR_PYTHON:-$PWD/${CANDOR_VENV:-target/venv}/bin/python}

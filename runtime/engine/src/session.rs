@@ -192,6 +192,12 @@ impl<'p> Session<'p> {
         Ok(())
     }
 
+    /// Takes no features and gives no verdicts from now on, as if the package had no profile: for
+    /// measurements.
+    pub fn stop_judging(&mut self) {
+        (self.detector, self.features, self.verdict) = (None, None, None);
+    }
+
     /// The features of the last frame, when steps are tapped.
     pub const fn features(&self) -> Option<&Features> {
         self.features.as_ref()

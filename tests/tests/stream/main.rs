@@ -2,6 +2,7 @@
 
 mod clocks;
 mod command;
+mod documented;
 mod eyes;
 mod faults;
 mod killed;

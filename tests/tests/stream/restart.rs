@@ -33,7 +33,8 @@ fn run(
     let (ledger, guard) = if found.origin == StateOrigin::Fresh {
         (Ledger::default(), Guard::new(&settings(), CLASSES, now_ms).expect("sound settings"))
     } else {
-        let state = StreamState::read(&found.payload, &settings(), CLASSES, now_ms).expect("the state is whole");
+        let state =
+            StreamState::read(&found.payload, &settings(), CLASSES, now_ms).expect("the state is whole");
         (state.ledger, state.guard)
     };
     let session = Session::new(package, &SessionOptions::default()).expect("the package runs here");
@@ -42,7 +43,7 @@ fn run(
     let ring = Ring::continuing(ledger);
     let mut slot = Slot::default();
     for index in range {
-        let own = package::samples(index * 7 % 97);
+        let own = package::samples(index as u32 * 7 % 97);
         let samples = Samples::U8(&own);
         slot.fill(&FrameView { width: SIDE, height: SIDE, channels: 1, full_scale: 255, samples });
         clock.advance_ns(33_000_000);

@@ -17,7 +17,7 @@ use candor_tests::onnx::{Model, floats, int, ints, node};
 pub const SIDE: usize = 24;
 
 /// Samples of a frame that depend on its number.
-pub fn samples(index: usize) -> Vec<u8> {
+pub fn samples(index: u32) -> Vec<u8> {
     (0..SIDE * SIDE).map(|at| golden::input_code(index, at, SIDE)).collect()
 }
 

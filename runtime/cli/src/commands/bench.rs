@@ -1,6 +1,7 @@
 //! `candor bench`: latency, memory and work of a package on this device.
 
 mod streaming;
+mod watching;
 
 use crate::ALLOCATOR;
 use crate::commands::inspect::macs;
@@ -10,10 +11,12 @@ use candor::{Package, Session};
 use candor_core::golden;
 use candor_core::package::Section;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
+use streaming::Streamed;
+use watching::Watching;
 
 /// Frames run before measuring.
 const WARM_UP: usize = 3;
@@ -50,52 +53,109 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let mut session =
         Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
     let measured = measure(&mut session, arguments.frames)?;
-    let at = |share: f64| measured.times[((arguments.frames - 1) as f64 * share).round() as usize];
-    let work = total_macs(&session)?;
-    let rate = work as f64 / at(0.5) / 1e6;
-    let roof = roof(&session) * options.threads as f64;
     let streamed = match arguments.rows {
         Some(rows) => Some(streaming::measure(&package, &options, rows, arguments.frames)?),
         None => None,
     };
-    let document = json!({
-        "streamed": streamed.as_ref().map(|own| json!({
-            "rows": own.rows,
-            "frame_ms": own.frame_ms,
-            "after_last_row_ms": own.tail_ms,
-            "share": own.tail_ms / own.frame_ms,
-            "arena_bytes": own.arena_bytes,
-        })),
-        "latency_ms": { "median": at(0.5), "min": at(0.0), "p99": at(0.99) },
-        "peak_rss_bytes": peak_resident_bytes(),
-        "arena_bytes": session.planned().arena_bytes(),
-        "session_bytes": measured.session_bytes,
-        "weights_bytes": package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
-        "allocations_per_frame": measured.allocations as f64 / arguments.frames as f64,
-        "macs": work,
-        "gmac_s": rate,
-        "tier": session.tier().name(),
-        "threads": options.threads,
-        "roof_gmac_s": (roof > 0.0).then_some(roof),
-        "roof_fraction": (roof > 0.0).then_some(rate / roof),
-        "frames": arguments.frames,
-    });
+    let figures = Figures {
+        work: total_macs(&session)?,
+        roof: roof(&session) * options.threads as f64,
+        weights_bytes: package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
+        watched: watching::measure(&package, &options, arguments.frames)?,
+        streamed,
+        measured,
+    };
     if arguments.json {
-        println!("{document:#}");
+        println!("{:#}", figures.document(&session, options.threads));
     } else {
+        figures.print(arguments, &session, options.threads);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that was measured.
+struct Figures {
+    measured: Measured,
+    /// Multiply–accumulates of a frame.
+    work: u64,
+    /// 10⁹ products per second of all threads in registers alone.
+    roof: f64,
+    weights_bytes: usize,
+    streamed: Option<Streamed>,
+    watched: Option<Watching>,
+}
+
+impl Figures {
+    /// Milliseconds that a share of the frames took at most.
+    fn at(&self, share: f64) -> f64 {
+        let times = &self.measured.times;
+        times[((times.len() - 1) as f64 * share).round() as usize]
+    }
+
+    /// 10⁹ multiply–accumulates per second of the median frame.
+    fn rate(&self) -> f64 {
+        self.work as f64 / self.at(0.5) / 1e6
+    }
+
+    fn document(&self, session: &Session<'_>, threads: usize) -> Value {
+        let frames = self.measured.times.len();
+        let (rate, roof) = (self.rate(), self.roof);
+        json!({
+            "watching": self.watched.as_ref().map(|own| json!({
+                "frame_ms": own.frame_ms,
+                "ood_ms": own.ood_ms,
+                "guard_ms": own.guard_ms,
+                "share": own.share(),
+                "state_bytes": own.guard_bytes,
+                "calibrator_bytes": own.calibrator_bytes,
+            })),
+            "streamed": self.streamed.as_ref().map(|own| json!({
+                "rows": own.rows,
+                "frame_ms": own.frame_ms,
+                "after_last_row_ms": own.tail_ms,
+                "share": own.tail_ms / own.frame_ms,
+                "arena_bytes": own.arena_bytes,
+            })),
+            "latency_ms": { "median": self.at(0.5), "min": self.at(0.0), "p99": self.at(0.99) },
+            "peak_rss_bytes": peak_resident_bytes(),
+            "arena_bytes": session.planned().arena_bytes(),
+            "session_bytes": self.measured.session_bytes,
+            "weights_bytes": self.weights_bytes,
+            "allocations_per_frame": self.measured.allocations as f64 / frames as f64,
+            "macs": self.work,
+            "gmac_s": rate,
+            "tier": session.tier().name(),
+            "threads": threads,
+            "roof_gmac_s": (roof > 0.0).then_some(roof),
+            "roof_fraction": (roof > 0.0).then_some(rate / roof),
+            "frames": frames,
+        })
+    }
+
+    fn print(&self, arguments: &BenchArguments, session: &Session<'_>, threads: usize) {
+        let rate = self.rate();
         println!(
             "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {rate:.1} GMAC/s ({:.2} of the roof), tier {}, \
-             {} threads, arena {} bytes",
+             {threads} threads, arena {} bytes",
             arguments.package.display(),
-            at(0.5),
-            at(0.0),
-            at(0.99),
-            rate / roof,
+            self.at(0.5),
+            self.at(0.0),
+            self.at(0.99),
+            rate / self.roof,
             session.tier().name(),
-            options.threads,
             session.planned().arena_bytes(),
         );
-        if let Some(own) = streamed {
+        if let Some(own) = &self.watched {
+            println!(
+                "watching: {:.2} % of a frame's time ({}{:.3} ms for statistics, drift and alerts), state of {} \
+                 bytes",
+                100.0 * own.share(),
+                own.ood_ms.map(|ms| format!("{ms:.3} ms for the verdict, ")).unwrap_or_default(),
+                own.guard_ms,
+                own.guard_bytes,
+            );
+        }
+        if let Some(own) = &self.streamed {
             println!(
                 "by {} rows: {:.3} ms from the last row to the finished mask, {:.0} % of the {:.3} ms of a \
                  frame, arena {} bytes",
@@ -107,7 +167,6 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
             );
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// What the measured frames took.

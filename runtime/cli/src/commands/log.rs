@@ -42,7 +42,8 @@ pub fn log(arguments: &LogArguments) -> Result<ExitCode, Failure> {
         print_text(&found);
     }
     if let Some(fault) = &found.fault {
-        let message = format!("{}: line {}: {}", fault.segment, fault.line, fault.problem);
+        let segment = arguments.log.with_file_name(&fault.segment);
+        let message = format!("{}: line {}: {}", segment.display(), fault.line, fault.problem);
         eprintln!("candor: {message}; keep the files as they are for whoever finds out why");
         return Ok(ExitCode::from(INVALID));
     }

@@ -2,6 +2,7 @@
 
 mod deadline;
 mod eyes;
+mod lessons;
 mod recorder;
 mod results;
 
@@ -9,7 +10,7 @@ use crate::exit::{ALERT, Failure};
 use crate::input::{RunOptions, hex};
 use crate::source::{self, Pace, Pump, Specification};
 use candor::checkpoint::{self, Keeper, Restored};
-use candor::drift::DriftSettings;
+use candor::drift::{DriftSettings, WARMUP_MIN};
 use candor::record::{Head, Record, RecordOptions};
 use candor::stream::clock::{Clock, SystemClock};
 use candor::stream::event::{Event, StateOrigin, StopCause};
@@ -20,6 +21,7 @@ use candor::stream::{LatePolicy, Ring, Step, Stream, StreamOptions, state_bytes}
 use candor::{Package, Session};
 use clap::Args;
 use eyes::Eyes;
+use lessons::Lessons;
 use recorder::Recorder;
 use results::Results;
 use std::path::PathBuf;
@@ -92,6 +94,12 @@ pub struct StreamArguments {
     /// Write masks and confidence of processed frames to this folder, named by frame number
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Learn from corrected masks in this folder, named by frame number; 255 marks pixels without a label
+    #[arg(long)]
+    labels: Option<PathBuf>,
+    /// Findings that are remembered for corrected masks
+    #[arg(long, default_value_t = 64)]
+    remember: usize,
     #[command(flatten)]
     options: RunOptions,
     /// Exit with 10 when an alert was raised that is more than a notice
@@ -125,16 +133,21 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let source = source::open(&specification, [layout.width, layout.height])?;
     let clock = SystemClock::default();
     let stop = signals()?;
-    let past = recall(arguments, &package, &clock)?;
+    let classes = session.head().classes();
+    let past = recall(arguments, &package, classes, &clock)?;
     let (recorder, ledger, rewound) = open_log(arguments, &past, &clock)?;
     let eyes = Eyes::open(arguments.view.as_deref(), arguments.metrics.as_deref(), arguments.expose)?;
-    let mut results = Results::open(arguments.out.as_deref(), session.head().classes())?;
+    let mut results = Results::open(arguments.out.as_deref(), classes)?;
+    let lessons = Lessons::open(arguments.labels.as_deref())?;
     let tier = session.tier().name();
     let digest = hex(&package.digest()?);
     eyes.introduce(&session, &digest, options.deadline_us, run.memory)?;
     let mut stream = Stream::with_guard(session, options, recorder, past.guard, &clock);
     if let Some(folder) = &arguments.state {
         stream.keep_with(Keeper::new(folder, package.digest()?, past.generation, state_bytes(classes))?);
+    }
+    if arguments.labels.is_some() {
+        stream.remember(arguments.remember.clamp(1, 4096));
     }
     let started = Event::Started {
         version: env!("CARGO_PKG_VERSION"),
@@ -150,7 +163,7 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let ring = Arc::new(Ring::continuing(ledger));
     let complete = Arc::new(AtomicBool::new(false));
     pump(Pump { source, pace, frames: arguments.frames }, &ring, clock, &complete)?;
-    let outcome = drive(&mut stream, &ring, &clock, &stop, &eyes, &mut results);
+    let outcome = drive(&mut stream, &ring, &clock, &stop, &eyes, &mut results, &lessons);
     let cause = match &outcome {
         Err(_) => StopCause::Failure,
         Ok(()) if stop.load(Ordering::SeqCst) => StopCause::Signal,
@@ -170,6 +183,7 @@ fn drive(
     stop: &AtomicBool,
     eyes: &Eyes,
     results: &mut Results,
+    lessons: &Lessons,
 ) -> Result<(), Failure> {
     loop {
         if stop.load(Ordering::SeqCst) {
@@ -182,6 +196,11 @@ fn drive(
             }
             Step::Idle => {}
             Step::Ended => return Ok(()),
+        }
+        if let Some(corrected) = lessons.next() {
+            let truth = corrected.labels.as_ref().map_or(&[][..], |labels| labels.values());
+            let used = stream.learn(corrected.sequence, truth, clock).is_ok();
+            lessons.done(&corrected, used);
         }
         eyes.show(stream, ring);
     }
@@ -231,6 +250,9 @@ fn stream_options(
     profile: Option<&deadline::Profile>,
 ) -> Result<StreamOptions, Failure> {
     let deadline_ms = arguments.deadline.or(profile.map(|profile| profile.deadline_ms));
+    if arguments.warmup < WARMUP_MIN {
+        return Err(Failure::usage(format!("--warmup must be at least {WARMUP_MIN} frames")));
+    }
     let sound = |value: f64| (0.0..=86_400_000.0).contains(&value);
     if !deadline_ms.is_none_or(sound) || !sound(arguments.stall * 1e3) {
         return Err(Failure::usage("--deadline and --stall must be times of at most a day"));
@@ -266,23 +288,28 @@ fn signals() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 /// The state that a former run left, or a fresh one.
-fn recall(arguments: &StreamArguments, package: &Package, clock: &SystemClock) -> Result<Past, Failure> {
+fn recall(
+    arguments: &StreamArguments,
+    package: &Package,
+    classes: usize,
+    clock: &SystemClock,
+) -> Result<Past, Failure> {
     let settings = DriftSettings { warmup: arguments.warmup, ..DriftSettings::new(SERIES.len()) };
     let now_ms = clock.monotonic_ns() / 1_000_000;
     let Some(folder) = &arguments.state else {
-        let guard = Guard::new(&settings, now_ms)?;
+        let guard = Guard::new(&settings, classes, now_ms)?;
         let (ledger, origin) = (Ledger::default(), StateOrigin::Fresh);
         return Ok(Past { guard, ledger, head: None, origin, generation: 0 });
     };
     let Restored { payload, generation, origin } = checkpoint::restore(folder, &package.digest()?)?;
     let fresh = |origin| -> Result<Past, Failure> {
-        let guard = Guard::new(&settings, now_ms)?;
+        let guard = Guard::new(&settings, classes, now_ms)?;
         Ok(Past { guard, ledger: Ledger::default(), head: None, origin, generation })
     };
     if matches!(origin, StateOrigin::Fresh | StateOrigin::Lost) {
         return fresh(origin);
     }
-    match StreamState::read(&payload, &settings, now_ms) {
+    match StreamState::read(&payload, &settings, classes, now_ms) {
         Ok(StreamState { ledger, head, guard }) => {
             Ok(Past { guard, ledger, head: Some(head), origin, generation })
         }

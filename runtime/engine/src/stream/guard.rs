@@ -67,12 +67,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`ErrorKind::Package`] when they are not such a state, or drift was watched under other settings.
-    pub fn read(
-        bytes: &[u8],
-        settings: &DriftSettings,
-        classes: usize,
-        now_ms: u64,
-    ) -> Result<Self, Error> {
+    pub fn read(bytes: &[u8], settings: &DriftSettings, classes: usize, now_ms: u64) -> Result<Self, Error> {
         let settings = DriftSettings { series: SERIES.len(), ..*settings };
         let refused =
             |error: candor_core::state::StateError| Error::new(ErrorKind::Package, error.to_string());
