@@ -12,7 +12,7 @@
 //! let session = Session::new(&package, &SessionOptions::default())?;
 //! let (ring, clock) = (Ring::default(), SystemClock::default());
 //! let mut stream = Stream::new(session, StreamOptions::default(), (), &clock)?;
-//! // Another thread calls `ring.publish(&mut slot, clock.monotonic_ns())` for every frame, at last `ring.end()`.
+//! // Another thread calls `ring.publish(&mut slot, clock.monotonic_ns())` for each frame, then `ring.end()`.
 //! loop {
 //!     match stream.step(&ring, &clock, std::time::Duration::from_millis(100))? {
 //!         Step::Report(report) => println!("frame {}: {:?}", report.sequence, report.disposition),

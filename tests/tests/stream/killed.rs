@@ -48,7 +48,7 @@ fn no_told_line_is_lost_when_the_process_is_killed() {
     let found = place.verified();
     let log = place.lines();
     println!(
-        "{kills} kills, {} lines told, {} in the log, {} repaired; from start to the first line at most {} ms",
+        "{kills} kills, {} lines told, {} in the log, {} repaired; first line after at most {} ms",
         told.len(),
         found["lines"],
         found["events"]["repaired"],

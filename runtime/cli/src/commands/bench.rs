@@ -147,8 +147,8 @@ impl Figures {
         );
         if let Some(own) = &self.watched {
             println!(
-                "watching: {:.2} % of a frame's time ({}{:.3} ms for statistics, drift and alerts), state of {} \
-                 bytes",
+                "watching: {:.2} % of a frame's time ({}{:.3} ms for statistics, drift and alerts), state of \
+                 {} bytes",
                 100.0 * own.share(),
                 own.ood_ms.map(|ms| format!("{ms:.3} ms for the verdict, ")).unwrap_or_default(),
                 own.guard_ms,

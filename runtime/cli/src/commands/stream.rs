@@ -38,7 +38,8 @@ const STEP: Duration = Duration::from_millis(100);
 pub struct StreamArguments {
     /// Package file
     package: PathBuf,
-    /// dir:PATH, raw:- (with --frame), y4m:- or phantom: with settings such as phantom:seed=7,gain=1.5@100..200
+    /// dir:PATH, raw:- (with --frame), y4m:-, or phantom: with settings, such as
+    /// phantom:seed=7,gain=1.5@100..200
     #[arg(long)]
     source: String,
     /// Format of raw frames: WIDTHxHEIGHT:SAMPLE with @RATE or without; SAMPLE is gray8, gray16le, rgb8 or

@@ -154,8 +154,8 @@ impl Video {
         None
     }
 
-    /// How many of the first `end` bytes are the next frame's mark, 1 to 5: this frame then lost so many. Waits
-    /// for the next frame only when its last bytes look like that.
+    /// How many of the last of the first `end` bytes begin the next frame's mark, 1 to 5: this frame then
+    /// lost so many. Waits for the next frame only when its last bytes look like that.
     fn overlap(&mut self, end: usize) -> Option<usize> {
         let likely = |bytes: &[u8], own: usize| bytes[..end].ends_with(&MARK_LINE[..own]);
         let own = (1..MARK_LINE.len()).rev().find(|&own| likely(self.feed.bytes(), own))?;

@@ -1,6 +1,6 @@
 //! The state of a stream as a checkpoint holds it: counts, how far the log had come, and all conclusions.
 //!
-//! Payload: the ledger's settled counts, lines and chain value of the log, the guard's state, the calibrator's.
+//! Payload: settled counts, lines and chain value of the log, the guard's state, the calibrator's.
 
 use super::event::Event;
 use super::guard::{GUARD_BYTES, Guard};

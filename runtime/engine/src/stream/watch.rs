@@ -1,4 +1,4 @@
-//! What a stream watches beside its frames: both clocks, the source, the storage and the time for a checkpoint.
+//! What a stream watches beside its frames: clocks, source, storage, and the time for a checkpoint.
 
 use super::event::{Event, SourceFault};
 use super::ring::Ring;

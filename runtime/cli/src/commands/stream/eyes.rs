@@ -100,7 +100,7 @@ fn address(text: &str, expose: bool) -> Result<SocketAddr, Failure> {
     let address = text.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(unknown)?;
     if !address.ip().is_loopback() && !expose {
         return Err(Failure::usage(format!(
-            "{address} can be reached from other machines; nothing is encrypted: give --expose if that is meant"
+            "{address} can be reached from other machines and nothing is encrypted; --expose allows it"
         )));
     }
     Ok(address)
