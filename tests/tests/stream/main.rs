@@ -6,6 +6,7 @@ mod documented;
 mod eyes;
 mod faults;
 mod killed;
+mod lessons;
 mod pace;
 #[path = "../stream_endurance/package.rs"]
 mod package;

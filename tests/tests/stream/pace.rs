@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use candor::stream::clock::{Clock, VirtualClock};
 use candor::stream::event::StopCause;
-use candor::stream::ledger::Disposition;
+use candor::stream::ledger::{Disposition, Ledger};
 use candor::stream::{LatePolicy, Ring, Slot, Step, Stream, StreamOptions};
 use candor::{FrameView, Samples, Session, SessionOptions};
 
@@ -72,7 +72,7 @@ impl Clock for Source<'_> {
 }
 
 /// Runs the hour; the ages of findings in nanoseconds are given to `seen` with their disposition.
-fn hour(options: StreamOptions, engine_ns: u64, mut seen: impl FnMut(u64, Disposition, bool)) {
+fn hour(options: StreamOptions, engine_ns: u64, mut seen: impl FnMut(u64, Disposition, bool)) -> Ledger {
     let package = package::package();
     let session = Session::new(&package, &SessionOptions::default()).expect("the package runs here");
     let ring = Ring::default();
@@ -105,19 +105,20 @@ fn hour(options: StreamOptions, engine_ns: u64, mut seen: impl FnMut(u64, Dispos
     assert_eq!(ledger.processed + ledger.late, settled);
     assert_eq!(ledger.superseded, FRAMES - settled);
     println!("{ledger:?}");
-    assert!(ledger.longest_miss <= 2, "at twice the engine's speed about every other frame is run");
+    ledger
 }
 
 #[test]
 fn at_twice_the_engines_speed_findings_are_never_older_than_two_frames_and_one_inference() {
     let engine_ns = 2 * FRAME_NS;
     let (mut oldest_us, mut findings) = (0, 0);
-    hour(StreamOptions::default(), engine_ns, |age_us, disposition, has_finding| {
+    let ledger = hour(StreamOptions::default(), engine_ns, |age_us, disposition, has_finding| {
         assert!(disposition == Disposition::Processed && has_finding);
         oldest_us = oldest_us.max(age_us);
         findings += 1;
     });
     println!("{findings} findings, the oldest {oldest_us} us");
+    assert!(ledger.longest_miss <= 2, "about every other frame is run");
     assert!(findings >= FRAMES / 2 - 2, "{findings} findings");
     assert!(oldest_us <= (2 * FRAME_NS + engine_ns) / 1000, "{oldest_us} us");
 }
@@ -126,7 +127,7 @@ fn at_twice_the_engines_speed_findings_are_never_older_than_two_frames_and_one_i
 fn findings_after_the_deadline_are_late_and_withheld_or_delivered() {
     // Not a multiple of the period, so that frames wait for all kinds of times before their inference.
     let engine_ns = FRAME_NS * 17 / 10;
-    let deadline_us = (engine_ns + FRAME_NS / 2) / 1000;
+    let deadline_us = (engine_ns + FRAME_NS * 9 / 20) / 1000;
     for late in [LatePolicy::Withhold, LatePolicy::Deliver] {
         let options = StreamOptions { deadline_us: Some(deadline_us), late, ..StreamOptions::default() };
         let mut counts = [0, 0];
