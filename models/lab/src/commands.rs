@@ -1,6 +1,7 @@
 //! The verbs of `candor-lab`, one file each, and what they share: failures and model loading.
 
 pub mod check;
+pub mod drift;
 pub mod evaluate;
 pub mod pack;
 pub mod train;

@@ -34,6 +34,10 @@ enum Verb {
     ///
     /// Example: candor-lab train models/lab/phantom.toml
     Train(commands::train::TrainArguments),
+    /// Run the drift detector over a recorded series of scores
+    ///
+    /// Example: candor-lab drift scores.npy --warmup 2000
+    Drift(commands::drift::DriftArguments),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Verb::Pack(arguments) => commands::pack::pack(&arguments),
         Verb::Evaluate(arguments) => commands::evaluate::evaluate(&arguments),
         Verb::Train(arguments) => commands::train::train(&arguments),
+        Verb::Drift(arguments) => commands::drift::drift(&arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -37,8 +37,8 @@ const WARMUP_BLOCKS: u32 = 16;
 const WARMUP_STRETCH: u32 = 16;
 /// Warm-up values kept for ranking.
 const KEPT: usize = 256;
-/// Blocks in which everything must look as before, before an alarm is over.
-pub const RECOVERY_BLOCKS: usize = 32;
+/// Blocks that must look as before, together, before an alarm is over.
+pub const RECOVERY_BLOCKS: usize = 64;
 /// A block is clean when no rank lies in the outer part of so much, over all series and both sides.
 const TAIL: f64 = 0.02;
 /// Blocks after which the autocorrelation is looked at again.
@@ -373,18 +373,21 @@ impl Drift {
         Some(alarm)
     }
 
-    /// Whether the last blocks look as those before the alarm did: the means of their ranks, and of the
-    /// ranks' distances from the middle, lie within three standard errors of what is expected of uniform
-    /// ones. The reference was left as it was at the alarm.
+    /// Whether the last [`RECOVERY_BLOCKS`] blocks look as those before the alarm did: the means of their
+    /// ranks, and of the ranks' distances from the middle, lie within two standard errors of what is
+    /// expected of uniform ones. The reference was left as it was at the alarm; no block is looked at
+    /// twice.
     fn recovered(&mut self) -> bool {
-        if self.recent < RECOVERY_BLOCKS {
+        if self.recent == 0 || !self.recent.is_multiple_of(RECOVERY_BLOCKS) {
             return false;
         }
         let count = RECOVERY_BLOCKS as f64;
+        // Standard deviations 1/√12 and 1/√48.
+        let (mean_off, spread_off) = (2.0 / (12.0 * count).sqrt(), 2.0 / (48.0 * count).sqrt());
         let usual = |series: &Series| {
             let mean = series.recent.iter().sum::<f64>() / count;
             let spread = series.recent.iter().map(|rank| (rank - 0.5).abs()).sum::<f64>() / count;
-            (mean - 0.5).abs() <= 0.15 && (spread - 0.25).abs() <= 0.077
+            (mean - 0.5).abs() <= mean_off && (spread - 0.25).abs() <= spread_off
         };
         let recovered = self.series.iter().all(usual);
         if recovered {

@@ -132,7 +132,7 @@ fn an_alarm_ends_when_the_stream_is_as_before_and_not_while_it_is_shifted() {
         ends.extend(step.recovered.then_some(frame));
     }
     assert!(matches!(alarms[..], [at] if (15_000..15_400).contains(&at)), "{alarms:?}");
-    assert!(matches!(ends[..], [at] if (25_000..25_800).contains(&at)), "{ends:?}");
+    assert!(matches!(ends[..], [at] if (25_000..26_200).contains(&at)), "{ends:?}");
 }
 
 #[test]
