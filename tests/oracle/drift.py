@@ -12,8 +12,9 @@ import sys
 
 import numpy
 
-WARMUP, HORIZON, SHARE, TIES = 2000, 10_000, 0.01, 0xCA4D0
-KEPT, WARMUP_BLOCKS, STRETCH, REVIEW = 256, 16, 16, 64
+WARMUP, HORIZON, SHARE, SEED = 2000, 10_000, 0.01, 0xCA4D0
+KEPT, WARMUP_BLOCKS, STRETCH, PAIRS_MIN = 256, 16, 16, 64
+TIE, TIME, KEEPING, REFERENCE, HALVING = 0, 1 << 16, 1 << 17, 1 << 18, 1 << 19
 JUMP, PATIENCE, SHIFTS, SPREAD = 0.01, 64, (2.0, 6.0, 24.0), 8.0
 MASK = (1 << 64) - 1
 
@@ -40,10 +41,10 @@ def series(name, seed):
     return 7.0 + 0.01 * values
 
 
-def chance(block):
-    """The number that breaks ties at a block of the only series."""
-    z = TIES
-    for word in (block, 0):
+def chance(number, purpose):
+    """A number in (0, 1) by seed, number and purpose."""
+    z = SEED
+    for word in (number, purpose):
         z = (z + word + 0x9E3779B97F4A7C15) & MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
@@ -60,17 +61,17 @@ def correlation(values, octave):
     return numpy.corrcoef(thin[:-1], thin[1:])[0, 1], pairs
 
 
-def block_length(values, margin, lag_max=4096):
+def block_length(values):
     """Frames between values that are as good as uncorrelated."""
     length = 1
     for octave in range(11):
         r, pairs = correlation(values, octave)
-        if pairs < 16 or 2**octave > lag_max:
+        if pairs < 16:
             break
         error = 1 / numpy.sqrt(pairs)
         if octave > 0 and r <= 3 * error:
             continue
-        phi = numpy.clip(r + margin * error * (1 - r * r), 0, 0.9999) ** (1 / 2**octave)
+        phi = numpy.clip(r + 2 * error * (1 - r * r), 0, 0.9999) ** (1 / 2**octave)
         length = max(length, min(int(numpy.ceil(3 / (1 - phi))), 4096))
     return length
 
@@ -116,18 +117,24 @@ def warm_up(values):
     """Frames of the warm-up, block length, and the values that ranks begin with."""
     end, pilot = WARMUP, WARMUP // 2
     while True:
-        block = block_length(values[:end], 2.0)
+        block = block_length(values[:end])
         least = WARMUP_BLOCKS * block
         if end >= least or end >= STRETCH * WARMUP:
             break
         end = min(least, STRETCH * WARMUP)
     stride, kept = 1, []
     for frame in range(pilot, end):
-        if (frame - pilot) % stride == 0:
+        window, place = divmod(frame - pilot, stride)
+        if place == int(chance(window, KEEPING) * stride):
             kept.append(frame)
         if len(kept) == KEPT:
-            kept, stride = kept[::2], 2 * stride
-    return end, block, values[kept[:: -(-block // stride)]]
+            kept = [kept[2 * pair + (chance(frame + 1, HALVING + pair) >= 0.5)] for pair in range(KEPT // 2)]
+            stride *= 2
+    reference, place, step = [], 0, -(-block // stride)
+    while place < len(kept):
+        reference.append(kept[place])
+        place += step + int(chance(place, REFERENCE) * step)
+    return end, block, values[reference]
 
 
 def detect(values):
@@ -137,24 +144,25 @@ def detect(values):
     borders = edges(pilot.mean(), pilot.std())
     past = list(numpy.searchsorted(borders, reference, side="right"))
     evidence, greatest, blocks, alarm = Evidence(), 0.0, 0, None
-    frame, reviewed = end, end
-    while frame + block <= len(values):
-        frame += block
+    frame, ranks = end, []
+    while True:
+        frame += block + int(chance(blocks, TIME) * block)
+        if frame > len(values):
+            break
         blocks += 1
         own = int(numpy.searchsorted(borders, values[frame - 1], side="right"))
         earlier = numpy.array(past)
-        u = ((earlier < own).sum() + chance(blocks) * ((earlier == own).sum() + 1)) / (len(past) + 1)
+        u = ((earlier < own).sum() + chance(blocks, TIE) * ((earlier == own).sum() + 1)) / (len(past) + 1)
         past.append(own)
+        ranks.append(u - 0.5)
         evidence.bet(u)
         greatest = max(greatest, evidence.value())
         if evidence.value() * SHARE >= 1:
             alarm = frame - 1
             break
-        if blocks % max(REVIEW, WARMUP // block) == 0:
-            window = values[reviewed:frame]
-            if 4 * block_length(window, 0.0, 2 * block) > 5 * block:
-                block = min(max(block_length(window, 2.0), block), 2 * block, 4096)
-            reviewed = frame
+        pairs = len(ranks) - 1
+        if pairs >= PAIRS_MIN and 12 * numpy.dot(ranks[1:], ranks[:-1]) > 3.5 * numpy.sqrt(pairs):
+            block, ranks = min(2 * block, 4096), []
     return {"block": block, "blocks": blocks, "alarm": alarm, "evidence_max": greatest}
 
 

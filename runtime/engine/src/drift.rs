@@ -2,7 +2,7 @@
 //!
 //! Frames of a stream resemble their neighbours, which makes any test that takes them for independent
 //! raise alarms at random. So the autocorrelation is measured first, on a warm-up, and only one frame per
-//! decorrelated block is bet on. Its rank among the warm-up and the whole past is uniform for as long as
+//! decorrelated block is bet on, at a time drawn by lot. Its rank among the warm-up and the whole past is uniform for as long as
 //! the blocks are exchangeable ([`Ranks`]); two kinds of bets against that ([`Evidence`]) grow when they
 //! are not.
 //!
@@ -19,6 +19,7 @@
 mod alarm;
 mod bets;
 mod ladder;
+mod neighbours;
 mod ranks;
 mod settings;
 mod state;
@@ -26,6 +27,7 @@ mod state;
 pub use alarm::{Alarm, Direction, Method};
 pub use bets::{Bet, Evidence};
 pub use ladder::{BLOCK_MAX, Ladder};
+use neighbours::Neighbours;
 pub use ranks::Ranks;
 pub use settings::{DriftSettings, WARMUP_MIN};
 
@@ -41,8 +43,6 @@ const KEPT: usize = 256;
 pub const RECOVERY_BLOCKS: usize = 64;
 /// A block is clean when no rank lies in the outer part of so much, over all series and both sides.
 const TAIL: f64 = 0.02;
-/// Blocks after which the autocorrelation is looked at again.
-const REVIEW_BLOCKS: u64 = 64;
 
 /// What the detector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,7 @@ struct Series {
     /// Warm-up values after the pilot, every `stride`-th.
     kept: Box<[f64; KEPT]>,
     evidence: Evidence,
+    neighbours: Neighbours,
     /// Ranks of the last blocks since an alarm.
     recent: [f64; RECOVERY_BLOCKS],
 }
@@ -112,7 +113,7 @@ pub struct Drift {
     watched: u64,
     blocks: u64,
     recent: usize,
-    /// Times the block had to be lengthened after the warm-up.
+    /// Times the block was doubled after the warm-up.
     lengthened: u32,
     evidence_max: f64,
 }
@@ -129,6 +130,7 @@ impl Drift {
             ranks: Ranks::default(),
             kept: Box::new([0.0; KEPT]),
             evidence: Evidence::default(),
+            neighbours: Neighbours::default(),
             recent: [0.0; RECOVERY_BLOCKS],
         };
         Ok(Self {
@@ -169,12 +171,12 @@ impl Drift {
         self.phase
     }
 
-    /// Frames per block; 0 during the warm-up.
+    /// Frames per block at least, and twice as many at most; 0 during the warm-up.
     pub const fn block(&self) -> u32 {
         self.block
     }
 
-    /// Lag-one autocorrelation of the series that is most correlated, as last measured.
+    /// Lag-one autocorrelation of the series that is most correlated, over the warm-up.
     pub const fn autocorrelation(&self) -> f64 {
         self.autocorrelation
     }
@@ -184,7 +186,7 @@ impl Drift {
         self.blocks
     }
 
-    /// How often the block had to be lengthened because the autocorrelation had grown.
+    /// How often the block was doubled because neighbouring blocks were correlated after all.
     pub const fn lengthened(&self) -> u32 {
         self.lengthened
     }
@@ -227,6 +229,7 @@ impl Drift {
             series.ladder = Ladder::default();
             series.ranks.clear();
             series.evidence = Evidence::default();
+            series.neighbours = Neighbours::default();
         }
         (self.phase, self.since, self.kept, self.stride) = (Phase::WarmUp, 0, 0, 1);
         (self.block, self.watched, self.recent) = (0, 0, 0);
@@ -241,7 +244,7 @@ impl Drift {
     /// only the second is ranked against.
     fn warm(&mut self, scores: &[f64]) {
         let pilot = u64::from(self.settings.warmup / 2);
-        let keep = self.since >= pilot && (self.since - pilot).is_multiple_of(self.stride);
+        let keep = self.since >= pilot && self.keeps(self.since - pilot);
         if self.since == pilot {
             for series in &mut self.series {
                 let (mean, deviation) = series.ladder.moments();
@@ -258,9 +261,10 @@ impl Drift {
         self.since += 1;
         self.kept += usize::from(keep);
         if self.kept == KEPT {
-            for series in &mut self.series {
-                for place in 0..KEPT / 2 {
-                    series.kept[place] = series.kept[2 * place];
+            for place in 0..KEPT / 2 {
+                let second = usize::from(self.lot(self.since, Lot::Halving(place)) >= 0.5);
+                for series in &mut self.series {
+                    series.kept[place] = series.kept[2 * place + second];
                 }
             }
             (self.kept, self.stride) = (KEPT / 2, 2 * self.stride);
@@ -268,6 +272,12 @@ impl Drift {
         if self.since >= self.warmup {
             self.end_warmup();
         }
+    }
+
+    /// Whether the value so many frames after the pilot is kept: one of every `stride`, drawn by lot.
+    fn keeps(&self, frame: u64) -> bool {
+        let (window, place) = (frame / self.stride, frame % self.stride);
+        place == (self.lot(window, Lot::Keeping) * self.stride as f64) as u64
     }
 
     fn end_warmup(&mut self) {
@@ -279,42 +289,37 @@ impl Drift {
             return;
         }
         let step = u64::from(self.block).div_ceil(self.stride) as usize;
-        for series in &mut self.series {
-            for &value in series.kept[..self.kept].iter().step_by(step) {
-                series.ranks.insert(value);
+        let mut place = 0;
+        while place < self.kept {
+            for series in &mut self.series {
+                series.ranks.insert(series.kept[place]);
             }
-            series.ladder = Ladder::default();
+            place += step + (self.lot(place as u64, Lot::Reference) * step as f64) as usize;
         }
         (self.phase, self.since, self.watched) = (Phase::Watching, 0, 0);
     }
 
     /// Sets block length and autocorrelation by what the ladders have seen.
     fn measure(&mut self) {
-        let lengths = self.series.iter().map(|series| series.ladder.block(2.0));
+        let lengths = self.series.iter().map(|series| series.ladder.block());
         self.block = lengths.max().unwrap_or(1);
         let lag_one = self.series.iter().map(|series| series.ladder.correlation(0));
         self.autocorrelation = lag_one.fold(-1.0, f64::max);
     }
 
-    /// After so many blocks the autocorrelation is measured again; the block may grow, at most to twice
-    /// its length at a time, and never shrinks.
+    /// Doubles the block when the ranks of neighbouring blocks are correlated by more than chance: then the
+    /// stream is more correlated than it was, or in a way that the warm-up did not show.
     fn review(&mut self) {
-        let before = self.block;
-        let needed = self.series.iter().map(|series| series.ladder.block_within(0.0, 2 * before)).max();
-        if needed.is_some_and(|needed| u64::from(needed) * 4 > u64::from(before) * 5) {
-            self.measure();
-            self.block = self.block.clamp(before, 2 * before).min(BLOCK_MAX);
-            self.lengthened += u32::from(self.block > before);
+        if self.block < BLOCK_MAX && self.series.iter().any(|series| series.neighbours.correlated()) {
+            self.block = (2 * self.block).min(BLOCK_MAX);
+            self.lengthened += 1;
+            self.series.iter_mut().for_each(|series| series.neighbours = Neighbours::default());
         }
-        self.series.iter_mut().for_each(|series| series.ladder = Ladder::default());
     }
 
     fn watch(&mut self, frame: u64, scores: &[f64]) -> Step {
-        for (index, series) in self.series.iter_mut().enumerate() {
-            series.ladder.push(Self::score(scores, index));
-        }
         self.since += 1;
-        if self.since < u64::from(self.block) {
+        if self.since < self.gap() {
             return Step::default();
         }
         self.since = 0;
@@ -327,11 +332,21 @@ impl Drift {
         } else {
             step.alarm = self.alarm(frame);
         }
-        let window = REVIEW_BLOCKS.max(u64::from(self.settings.warmup) / u64::from(self.block));
-        if self.phase == Phase::Watching && self.watched.is_multiple_of(window) {
+        if self.phase == Phase::Watching {
             self.review();
         }
         step
+    }
+
+    fn lot(&self, number: u64, lot: Lot) -> f64 {
+        uniform(self.settings.seed, number, lot.number())
+    }
+
+    /// Frames from the last bet to the next: a block, and a part of one by chance, so that a series with a
+    /// period, such as a heart beat's, is met in all its phases and not in a slow beat with the blocks.
+    fn gap(&self) -> u64 {
+        let part = self.lot(self.blocks, Lot::Time) * f64::from(self.block);
+        u64::from(self.block) + part as u64
     }
 
     /// Ranks a block's scores and bets on them; `false` when one of them lies far out.
@@ -344,7 +359,7 @@ impl Drift {
             if score.is_nan() {
                 continue;
             }
-            let chance = uniform(self.settings.seed, self.blocks, index as u64);
+            let chance = uniform(self.settings.seed, self.blocks, Lot::Tie(index).number());
             let rank = series.ranks.rank(score, chance);
             clean &= rank > tail && rank < 1.0 - tail;
             if alarmed {
@@ -352,6 +367,7 @@ impl Drift {
             } else {
                 series.ranks.insert(score);
                 series.evidence.bet(rank);
+                series.neighbours.push(rank);
             }
         }
         self.recent += usize::from(alarmed);
@@ -393,7 +409,7 @@ impl Drift {
         if recovered {
             for series in &mut self.series {
                 series.evidence = Evidence::default();
-                series.ladder = Ladder::default();
+                series.neighbours = Neighbours::default();
             }
             (self.phase, self.watched, self.since) = (Phase::Watching, 0, 0);
         }
@@ -401,11 +417,38 @@ impl Drift {
     }
 }
 
-/// A number in (0, 1) by seed, block and series alone: SplitMix64 (Steele, Lea & Flood, 2014) as a counter
+/// What is drawn by lot.
+#[derive(Clone, Copy)]
+enum Lot {
+    /// How the ties of a series are broken at a block.
+    Tie(usize),
+    /// When the block after so many is met.
+    Time,
+    /// Which frame of a window is kept in the warm-up.
+    Keeping,
+    /// Which of two kept values stays when their number is halved at a frame.
+    Halving(usize),
+    /// How far behind a kept value the next is ranked against.
+    Reference,
+}
+
+impl Lot {
+    const fn number(self) -> u64 {
+        match self {
+            Self::Tie(series) => series as u64,
+            Self::Time => 1 << 16,
+            Self::Keeping => 1 << 17,
+            Self::Reference => 1 << 18,
+            Self::Halving(place) => (1 << 19) + place as u64,
+        }
+    }
+}
+
+/// A number in (0, 1) by seed, number and purpose alone: SplitMix64 (Steele, Lea & Flood, 2014) as a counter
 /// generator, so that a replay makes the same choices.
-fn uniform(seed: u64, block: u64, series: u64) -> f64 {
+fn uniform(seed: u64, number: u64, purpose: u64) -> f64 {
     let mut z = seed;
-    for word in [block, series] {
+    for word in [number, purpose] {
         z = z.wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -91,18 +91,13 @@ impl Ladder {
     /// Frames between values that are as good as uncorrelated, 1 to [`BLOCK_MAX`].
     ///
     /// For a first-order process of parameter φ it is ⌈3/(1 − φ)⌉, at which e⁻³ = 5 % of the correlation
-    /// is left. Every octave k gives an estimate φ = r^(1/2^k) from its correlation r, raised by `margin`
+    /// is left. Every octave k gives an estimate φ = r^(1/2^k) from its correlation r, raised by two
     /// standard errors; the longest block any of them asks for is taken, so that a slow component under a
     /// fast one is not overlooked. Lags above one count when r is three standard errors above zero.
-    pub fn block(&self, margin: f64) -> u32 {
-        self.block_within(margin, BLOCK_MAX)
-    }
-
-    /// The same from lags of at most `lag_max`.
-    pub fn block_within(&self, margin: f64, lag_max: u32) -> u32 {
+    pub fn block(&self) -> u32 {
         let mut length = 1;
         for (octave, rung) in self.rungs.iter().enumerate() {
-            if rung.pairs < PAIRS_MIN || 1 << octave > lag_max {
+            if rung.pairs < PAIRS_MIN {
                 break;
             }
             let r = rung.correlation();
@@ -110,7 +105,7 @@ impl Ladder {
             if octave > 0 && r <= 3.0 * error {
                 continue;
             }
-            let mut phi = (r + margin * error * (1.0 - r * r)).clamp(0.0, 0.9999);
+            let mut phi = (r + 2.0 * error * (1.0 - r * r)).clamp(0.0, 0.9999);
             (0..octave).for_each(|_| phi = phi.sqrt());
             let needed = (3.0 / (1.0 - phi)).ceil().min(f64::from(BLOCK_MAX));
             length = length.max(needed as u32);

@@ -1,12 +1,13 @@
 //! The detector's state as bytes, so that a restart goes on where the stream was.
 
-use super::{Drift, DriftSettings, Evidence, KEPT, Ladder, Phase, RECOVERY_BLOCKS, Ranks};
+use super::{Drift, DriftSettings, Evidence, KEPT, Ladder, Neighbours, Phase, RECOVERY_BLOCKS, Ranks};
 use candor_core::state::{DIGEST_BYTES, HEADER_BYTES, Reader, StateError, Writer};
 
 const KIND: [u8; 4] = *b"CDRI";
 const VERSION: u16 = 1;
 const FIXED_BYTES: usize = 28 + 1 + 12 * 8;
-const SERIES_BYTES: usize = Ladder::BYTES + Ranks::BYTES + Evidence::BYTES + 8 * KEPT + 8 * RECOVERY_BLOCKS;
+const SERIES_BYTES: usize =
+    Ladder::BYTES + Ranks::BYTES + Evidence::BYTES + Neighbours::BYTES + 8 * KEPT + 8 * RECOVERY_BLOCKS;
 
 impl Drift {
     /// Bytes of the state with `series` series.
@@ -32,6 +33,7 @@ impl Drift {
             series.ladder.write(&mut writer);
             series.ranks.write(&mut writer);
             series.evidence.write(&mut writer);
+            series.neighbours.write(&mut writer);
             series.kept.iter().chain(&series.recent).for_each(|value| writer.u64(value.to_bits()));
         }
         writer.u64(self.evidence_max.to_bits());
@@ -84,6 +86,7 @@ impl Drift {
             series.ladder = Ladder::read(&mut reader)?;
             series.ranks = Ranks::read(&mut reader)?;
             series.evidence = Evidence::read(&mut reader)?;
+            series.neighbours = Neighbours::read(&mut reader)?;
             for value in series.kept.iter_mut().chain(&mut series.recent) {
                 *value = f64::from_bits(reader.u64()?);
             }
