@@ -8,6 +8,7 @@ mod frames;
 mod models;
 mod packages;
 mod pictures;
+mod scores;
 mod table;
 mod usage;
 
@@ -26,6 +27,7 @@ fn every_bad_input_gets_its_own_error_and_exit_code() {
     models::rows(&mut table);
     frames::rows(&mut table);
     folders::rows(&mut table);
+    scores::rows(&mut table);
     usage::rows(&mut table);
     let (text, rows) = table.finish();
     assert!(rows >= ROWS_MIN, "{rows} rows");

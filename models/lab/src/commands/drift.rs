@@ -2,6 +2,7 @@
 
 use super::Failure;
 use candor::drift::{Alarm, BLOCK_MAX, Drift, DriftSettings, Phase};
+use candor::statistics::SERIES_MAX;
 use candor_imaging::read::npy::{self, Values};
 use clap::Args;
 use serde_json::json;
@@ -106,10 +107,12 @@ fn read(path: &std::path::Path) -> Result<(usize, Vec<f64>), Failure> {
     let array = npy::array(path).map_err(|error| Failure::invalid(error.to_string()))?;
     let series = match array.shape[..] {
         [_] => 1,
-        [_, series] => series,
+        [_, series] if series <= SERIES_MAX => series,
         _ => {
-            let what = format!("{}: an array of {} dimensions", path.display(), array.shape.len());
-            return Err(Failure::invalid(format!("{what}; give one series [n], or several [n, series]")));
+            let shape: Vec<String> = array.shape.iter().map(ToString::to_string).collect();
+            let what = format!("{}: an array [{}]", path.display(), shape.join(", "));
+            let fix = format!("give one series [n], or [n, series] with at most {SERIES_MAX}");
+            return Err(Failure::invalid(format!("{what}; {fix}")));
         }
     };
     let values = match array.values {
