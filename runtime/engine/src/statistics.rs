@@ -6,10 +6,12 @@
 
 mod frame;
 mod reliability;
+mod series;
 mod sketch;
 
 pub use frame::FrameCounts;
 pub use reliability::{Bin, RELIABILITY_BINS, Reliability, UNLABELLED};
+pub use series::{SERIES, scores};
 pub use sketch::{SKETCH_BINS, Sketch};
 
 use candor_core::state::{DIGEST_BYTES, HEADER_BYTES, Reader, StateError, Writer};

@@ -3,8 +3,14 @@
 use super::{CLASSES_MAX, CONFIDENCE_BINS};
 
 /// Tables that take turns, so that neighbouring pixels of one class and confidence do not wait for each
-/// other's increment.
+/// other's sum.
 const TURNS: usize = 4;
+/// A cell of a table holds pixels above this bit and the sum of their confidence below it ...
+const COUNT_BIT: u32 = 40;
+/// ... which so many pixels cannot overflow.
+const CHUNK: usize = 1 << 22;
+
+type Table = [u64; CLASSES_MAX * CONFIDENCE_BINS];
 
 /// Pixels of one frame by class and confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,33 +26,44 @@ pub struct FrameCounts {
 impl FrameCounts {
     /// Counts a mask and its confidence, both `[H·W]`.
     pub fn of(mask: &[u8], confidence: &[u16]) -> Self {
-        let mut tables = [[[0_u32; CONFIDENCE_BINS]; CLASSES_MAX]; TURNS];
-        let mut masses = [[0_u64; CLASSES_MAX]; TURNS];
-        let length = mask.len().min(confidence.len());
-        let (mask, confidence) = (&mask[..length], &confidence[..length]);
-        for (labels, values) in mask.chunks(TURNS).zip(confidence.chunks(TURNS)) {
-            let pixels = labels.iter().zip(values);
-            for ((&label, &value), (table, mass)) in pixels.zip(tables.iter_mut().zip(&mut masses)) {
-                let class = usize::from(label).min(CLASSES_MAX - 1);
-                table[class][(usize::from(value) * CONFIDENCE_BINS) >> 16] += 1;
-                mass[class] += u64::from(value);
-            }
-        }
         let mut counts = Self {
             pixels: [0; CLASSES_MAX],
             mass: [0; CLASSES_MAX],
             confidence: [[0; CONFIDENCE_BINS]; CLASSES_MAX],
         };
-        for (table, mass) in tables.iter().zip(&masses) {
-            for class in 0..CLASSES_MAX {
-                counts.mass[class] += mass[class];
-                for (total, own) in counts.confidence[class].iter_mut().zip(&table[class]) {
-                    *total += own;
-                    counts.pixels[class] += own;
-                }
-            }
+        let length = mask.len().min(confidence.len());
+        let (mask, confidence) = (&mask[..length], &confidence[..length]);
+        for (mask, confidence) in mask.chunks(CHUNK).zip(confidence.chunks(CHUNK)) {
+            counts.add(mask, confidence);
         }
         counts
+    }
+
+    fn add(&mut self, mask: &[u8], confidence: &[u16]) {
+        let mut tables: [Table; TURNS] = [[0; CLASSES_MAX * CONFIDENCE_BINS]; TURNS];
+        let put = |table: &mut Table, label: u8, value: u16| {
+            let class = usize::from(label).min(CLASSES_MAX - 1);
+            let bin = (usize::from(value) * CONFIDENCE_BINS) >> 16;
+            table[class * CONFIDENCE_BINS + bin] += (1 << COUNT_BIT) + u64::from(value);
+        };
+        let (masks, confidences) = (mask.as_chunks::<TURNS>(), confidence.as_chunks::<TURNS>());
+        for (labels, values) in masks.0.iter().zip(confidences.0) {
+            for turn in 0..TURNS {
+                put(&mut tables[turn], labels[turn], values[turn]);
+            }
+        }
+        for (&label, &value) in masks.1.iter().zip(confidences.1) {
+            put(&mut tables[0], label, value);
+        }
+        for cell in 0..CLASSES_MAX * CONFIDENCE_BINS {
+            let (class, bin) = (cell / CONFIDENCE_BINS, cell % CONFIDENCE_BINS);
+            for table in &tables {
+                let pixels = (table[cell] >> COUNT_BIT) as u32;
+                self.confidence[class][bin] += pixels;
+                self.pixels[class] += pixels;
+                self.mass[class] += table[cell] & ((1 << COUNT_BIT) - 1);
+            }
+        }
     }
 
     /// Mean confidence of the pixels of classes `from` and above, in 0..=1; `None` without such pixels.
