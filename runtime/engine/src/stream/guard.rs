@@ -5,12 +5,10 @@ use crate::drift::{Alarm, Drift, DriftSettings};
 use crate::error::{Error, ErrorKind};
 use crate::ood::Verdict;
 use crate::recalibrate::Recalibrator;
-use crate::statistics::{FrameCounts, Statistics};
+use crate::statistics::{self, FrameCounts, Statistics};
 use candor_core::alert::{AlertMachine, Level, Reason, Rules, TRUST_BYTES, Trust, TrustRule, Validity};
 
-/// Score series that are watched, by name: the joint out-of-distribution score, mean confidence over all
-/// pixels and over the foreground, and the foreground's share of the pixels.
-pub const SERIES: [&str; 4] = ["ood_score", "confidence", "foreground_confidence", "foreground_share"];
+pub use crate::statistics::SERIES;
 
 /// Alert events that can wait to be recorded.
 pub const QUEUE: usize = 64;
@@ -118,13 +116,7 @@ impl Guard {
         verdict: Option<&Verdict>,
     ) -> (FrameCounts, Conclusion) {
         let counts = self.statistics.add_frame(mask, confidence);
-        let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
-        let scores: [f64; SERIES.len()] = [
-            number(verdict.map(|verdict| verdict.score)),
-            number(counts.mean_confidence(0)),
-            number(counts.mean_confidence(1)),
-            counts.foreground_share(),
-        ];
+        let scores = statistics::scores(verdict, &counts);
         self.statistics.add_scores(&scores);
         let step = self.drift.push(&scores);
         if let Some(verdict) = verdict {
