@@ -2,9 +2,9 @@
 //!
 //! Frames of a stream resemble their neighbours, which makes any test that takes them for independent
 //! raise alarms at random. So the autocorrelation is measured first, on a warm-up, and only one frame per
-//! decorrelated block is bet on, at a time drawn by lot. Its rank among the warm-up and the whole past is uniform for as long as
-//! the blocks are exchangeable ([`Ranks`]); two kinds of bets against that ([`Evidence`]) grow when they
-//! are not.
+//! decorrelated block is bet on, at a time drawn by lot. Its rank among the warm-up and the whole past is
+//! uniform for as long as the blocks are exchangeable ([`Ranks`]); two kinds of bets against that
+//! ([`Evidence`]) grow when they are not.
 //!
 //! # Guarantee
 //! With `n` blocks watched, the probability of any alarm is at most `share·(1 + n/horizon)/2` while block
