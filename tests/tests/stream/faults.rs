@@ -115,6 +115,8 @@ fn a_stalled_pipe_is_told_and_a_signal_ends_the_wait_for_it() {
     wait_for(&running, r#""event":"frame","seq":0,"#);
     wait_for(&running, r#""fault":"stalled""#);
     wait_for(&running, r#""change":"raised","severity":"critical","reason":"source-stalled""#);
+    running.signal("USR1");
+    wait_for(&running, r#""change":"acknowledged","severity":"critical","reason":"source-stalled""#);
     stdin.write_all(&frame).expect("it reads");
     wait_for(&running, r#""fault":"resumed""#);
     wait_for(&running, r#""event":"frame","seq":1,"#);

@@ -5,6 +5,7 @@ mod eyes;
 mod lessons;
 mod recorder;
 mod results;
+mod signals;
 
 use crate::exit::{ALERT, Failure};
 use crate::input::{RunOptions, hex};
@@ -24,6 +25,7 @@ use eyes::Eyes;
 use lessons::Lessons;
 use recorder::Recorder;
 use results::Results;
+use signals::Signals;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -133,7 +135,7 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let layout = session.plan().tensor(0).map_err(candor::Error::from)?.layout;
     let source = source::open(&specification, [layout.width, layout.height])?;
     let clock = SystemClock::default();
-    let stop = signals()?;
+    let signals = Signals::catch()?;
     let classes = session.head().classes();
     let past = recall(arguments, &package, classes, &clock)?;
     let (recorder, ledger, rewound) = open_log(arguments, &past, &clock)?;
@@ -164,10 +166,10 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let ring = Arc::new(Ring::continuing(ledger));
     let complete = Arc::new(AtomicBool::new(false));
     pump(Pump { source, pace, frames: arguments.frames }, &ring, clock, &complete)?;
-    let outcome = drive(&mut stream, &ring, &clock, &stop, &eyes, &mut results, &lessons);
+    let outcome = drive(&mut stream, &ring, &clock, &signals, &eyes, &mut results, &lessons);
     let cause = match &outcome {
         Err(_) => StopCause::Failure,
-        Ok(()) if stop.load(Ordering::SeqCst) => StopCause::Signal,
+        Ok(()) if signals.stop.load(Ordering::SeqCst) => StopCause::Signal,
         Ok(()) if complete.load(Ordering::SeqCst) => StopCause::FrameLimit,
         Ok(()) => StopCause::EndOfSource,
     };
@@ -181,14 +183,17 @@ fn drive(
     stream: &mut Stream<'_, Recorder>,
     ring: &Ring,
     clock: &SystemClock,
-    stop: &AtomicBool,
+    signals: &Signals,
     eyes: &Eyes,
     results: &mut Results,
     lessons: &Lessons,
 ) -> Result<(), Failure> {
     loop {
-        if stop.load(Ordering::SeqCst) {
+        if signals.stop.load(Ordering::SeqCst) {
             return Ok(());
+        }
+        if signals.acknowledge.swap(false, Ordering::SeqCst) {
+            stream.acknowledge(clock);
         }
         match stream.step(ring, clock, STEP)? {
             Step::Report(report) => {
@@ -271,21 +276,6 @@ fn stream_options(
         stall_ms: (arguments.stall * 1e3) as u64,
         ..StreamOptions::default()
     })
-}
-
-/// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.
-fn signals() -> Result<Arc<AtomicBool>, Failure> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let stop = Arc::new(AtomicBool::new(false));
-    let refused = |error: std::io::Error| Failure::invalid(format!("signals cannot be caught: {error}"));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(refused)?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(refused)?;
-    }
-    // A file that outgrows its limit is then a refused write, told as a gap, rather than the end.
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(refused)?;
-    Ok(stop)
 }
 
 /// The state that a former run left, or a fresh one.

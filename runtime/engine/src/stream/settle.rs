@@ -157,6 +157,16 @@ impl<S: Sink> Stream<'_, S> {
         }
     }
 
+    /// Somebody has seen every alert that stands; what is over and was kept for them is cleared. Returns how
+    /// many there were.
+    pub fn acknowledge(&mut self, clock: &dyn Clock) -> usize {
+        let now_ms = self.watch.now_ms(clock);
+        let alerts = &mut self.guard.alerts;
+        let seen = AlertReason::ALL.into_iter().filter(|reason| alerts.acknowledge(now_ms, *reason)).count();
+        self.record_alerts(clock);
+        seen
+    }
+
     /// Records what the alerts have to say.
     pub(super) fn record_alerts(&mut self, clock: &dyn Clock) {
         let now_ms = self.watch.now_ms(clock);
