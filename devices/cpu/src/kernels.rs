@@ -64,7 +64,7 @@ fn table_of(tier: Tier) -> Option<&'static Table> {
         #[cfg(target_arch = "x86_64")]
         Tier::AvxVnni => Some(&crate::x86::avxvnni::TABLE),
         #[cfg(target_arch = "x86_64")]
-        Tier::Avx512Vnni => Some(&crate::x86::avx512::TABLE),
+        Tier::Avx512Vnni => Some(&crate::x86::moments::TABLE),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Tier::Amx => Some(&crate::x86::amx::TABLE),
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]

@@ -6,5 +6,6 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod avxvnni;
 mod codebook;
+pub(crate) mod moments;
 mod quartets;
 mod ymm;

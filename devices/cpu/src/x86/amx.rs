@@ -13,7 +13,8 @@ use crate::loops::convolution;
 use crate::loops::dense;
 use crate::loops::vector::Vector;
 use crate::table::Table;
-use crate::x86::avx512::{self, Avx512};
+use crate::x86::avx512::Avx512;
+use crate::x86::moments;
 use candor_core::ops::{Convolution, TransposedConvolution};
 use candor_core::tensor::{Rows, RowsMut};
 
@@ -21,7 +22,7 @@ pub(crate) use permission::is_permitted;
 
 /// The loops of this tier.
 pub(crate) static TABLE: Table =
-    Table { convolution: convolve, transposed: transpose, roof, ..avx512::TABLE };
+    Table { convolution: convolve, transposed: transpose, roof, ..moments::TABLE };
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn convolve(op: &Convolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {

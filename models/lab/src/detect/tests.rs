@@ -67,18 +67,44 @@ fn eigenvalues_of_known_matrices_come_out() {
 }
 
 #[test]
-fn small_eigenvalues_keep_their_relative_accuracy() {
-    // D·(I + small)·D with D from 1 to 1e-8: a QR method would lose the small ones to the large.
-    let n = 5;
-    let d: Vec<f64> = (0..n as i32).map(|i| 10.0_f64.powi(-2 * i)).collect();
+fn eigenvalues_are_accurate_far_below_the_floor_of_the_signature() {
+    // D·(I + small)·D with D from 1 to 1e-3: eigenvalues from 1 down to the floor of 1e-6.
+    let n = 7;
+    let d: Vec<f64> = (0..n as i32).map(|i| 10.0_f64.powf(-0.5 * f64::from(i))).collect();
     let mut matrix: Vec<f64> =
         (0..n * n).map(|k| d[k / n] * d[k % n] * if k / n == k % n { 1.0 } else { 0.01 }).collect();
     let mut values = vec![0.0; n];
     symmetric_eigenvalues(&mut matrix, &mut values).unwrap();
     let determinant: f64 = values.iter().product();
-    // det = Π d² · (1 − 0.01)⁴ · (1 + 4·0.01)
-    let expected = d.iter().map(|d| d * d).product::<f64>() * 0.99_f64.powi(4) * 1.04;
-    assert!((determinant / expected - 1.0).abs() < 1e-12);
+    // det = Π d² · (1 − 0.01)⁶ · (1 + 6·0.01)
+    let expected = d.iter().map(|d| d * d).product::<f64>() * 0.99_f64.powi(6) * 1.06;
+    assert!((determinant / expected - 1.0).abs() < 1e-8, "{determinant} {expected}");
+}
+
+#[test]
+fn trace_and_squares_are_kept_whatever_the_rank() {
+    let mut random = SplitMix64::new(11);
+    for n in [1, 2, 3, 8, 9, 31, 64] {
+        for rank in [0, 1, n / 2, n] {
+            // A sum of `rank` products of vectors, every third entry of which is a dead channel.
+            let mut matrix = vec![0.0; n * n];
+            for _ in 0..rank {
+                let draw = |k: usize| if k % 3 == 2 { 0.0 } else { random.below(200) as f64 - 100.0 };
+                let vector: Vec<f64> = (0..n).map(draw).collect();
+                (0..n * n).for_each(|k| matrix[k] += vector[k / n] * vector[k % n]);
+            }
+            let trace: f64 = (0..n).map(|k| matrix[k * n + k]).sum();
+            let squares: f64 = matrix.iter().map(|value| value * value).sum();
+            let mut values = vec![0.0; n];
+            symmetric_eigenvalues(&mut matrix, &mut values).unwrap();
+            assert!(values.is_sorted_by(|a, b| a >= b));
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * b.abs().max(1e-300);
+            assert!(close(values.iter().sum(), trace), "{n} of rank {rank}");
+            assert!(close(values.iter().map(|value| value * value).sum(), squares), "{n} of rank {rank}");
+            let least = values.last().copied().unwrap_or(0.0);
+            assert!(least >= -1e-12 * values[0], "{n} of rank {rank}: {least}");
+        }
+    }
 }
 
 fn gram_of(pixels: &[[i16; 4]]) -> [i64; 16] {

@@ -5,6 +5,10 @@
 //! on every IEEE machine; [`natural_log`] is built from them. Nothing is allocated: the caller lends
 //! scratch. Profiles borrow plain f64 arrays, as they lie in a package. Sums run in ascending index order.
 
+mod eigen;
+
+pub use eigen::symmetric_eigenvalues;
+
 /// A slice handed to a score has not the length its profile asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LengthMismatch {
@@ -260,66 +264,6 @@ pub fn spectral_signature(
         }
     }
     Ok(())
-}
-
-/// Most sweeps of the Jacobi iteration; convergence is quadratic and takes 6 to 10.
-const SWEEPS: usize = 30;
-
-/// Eigenvalues of a symmetric matrix `[n][n]`, largest first, into `values` `[n]`; `matrix` is overwritten.
-///
-/// Cyclic Jacobi (Golub & Van Loan, §8.5), rotations in row order (0,1), (0,2), …, (n−2,n−1); a pair is
-/// skipped when its off-diagonal element is below 2⁻⁵³ of the root of the product of its diagonal elements
-/// or below the smallest normal number; done after a sweep without a rotation. Small eigenvalues of a
-/// positive matrix come out with high relative accuracy (Demmel & Veselić, 1992), which their logarithms
-/// need. Costs about 30·n³ operations: for more than 128 channels tap fewer.
-///
-/// # Errors
-/// [`LengthMismatch`].
-pub fn symmetric_eigenvalues(matrix: &mut [f64], values: &mut [f64]) -> Result<(), LengthMismatch> {
-    let n = values.len();
-    check("matrix", n * n, matrix.len())?;
-    for _ in 0..SWEEPS {
-        let mut rotated = false;
-        for p in 0..n {
-            for q in p + 1..n {
-                rotated |= rotate(matrix, n, p, q);
-            }
-        }
-        if !rotated {
-            break;
-        }
-    }
-    for (i, value) in values.iter_mut().enumerate() {
-        *value = matrix[i * n + i];
-    }
-    values.sort_unstable_by(|a, b| b.total_cmp(a));
-    Ok(())
-}
-
-/// One Jacobi rotation that zeroes element (p, q), p < q; `false` when it is negligible already.
-fn rotate(matrix: &mut [f64], n: usize, p: usize, q: usize) -> bool {
-    let off = matrix[p * n + q];
-    let (first, second) = (matrix[p * n + p], matrix[q * n + q]);
-    let negligible = (first.abs().sqrt() * second.abs().sqrt()) * (1.0 / (1_u64 << 53) as f64);
-    if off.abs() <= negligible.max(f64::MIN_POSITIVE) {
-        return false;
-    }
-    let theta = (second - first) / (2.0 * off);
-    let tangent = theta.signum() / (theta.abs() + (1.0 + theta * theta).sqrt());
-    let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
-    let sine = tangent * cosine;
-    for k in 0..n {
-        if k != p && k != q {
-            let (a, b) = (matrix[k * n + p], matrix[k * n + q]);
-            let (a, b) = (cosine * a - sine * b, sine * a + cosine * b);
-            (matrix[k * n + p], matrix[p * n + k]) = (a, a);
-            (matrix[k * n + q], matrix[q * n + k]) = (b, b);
-        }
-    }
-    matrix[p * n + p] = first - tangent * off;
-    matrix[q * n + q] = second + tangent * off;
-    (matrix[p * n + q], matrix[q * n + p]) = (0.0, 0.0);
-    true
 }
 
 /// Training signatures a frame's is compared with.
