@@ -54,6 +54,6 @@ pub struct Alarm {
     pub direction: Direction,
     /// Which bets contributed most.
     pub method: Method,
-    /// The evidence, at least 1/share: see [`Drift::evidence`].
+    /// The evidence, at least 1/share: see [`Drift::evidence`](super::Drift::evidence).
     pub evidence: f64,
 }

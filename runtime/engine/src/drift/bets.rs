@@ -64,7 +64,7 @@ impl Evidence {
 
     /// Bets on one more rank in (0, 1).
     ///
-    /// The Simple Jumper holds capital on each of ε = −1, 0, 1, moves [`JUMP`] of it evenly over the three
+    /// The Simple Jumper holds capital on each of ε = −1, 0, 1, moves `JUMP` of it evenly over the three
     /// before every bet and multiplies each by 1 + ε·(u − ½). So as not to have lost everything by the time
     /// it matters, its unit of capital is staked bit by bit, `64/((n + 64)(n + 65))` before bet n: a
     /// mixture of jumpers that begin at every time, at most 1 altogether, hence a non-negative

@@ -2,7 +2,7 @@
 
 use super::sync::Syncer;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -138,8 +138,16 @@ impl Disk for Folder {
     }
 }
 
+/// Opens a file that grows, for this process alone: two writers would tear each other's chain. The lock goes
+/// with the process, however that ends; a file system without locks is used without.
 fn grow(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).open(path)
+    let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "another process writes this log"))
+        }
+        _ => Ok(file),
+    }
 }
 
 fn folder_of(path: &Path) -> &Path {

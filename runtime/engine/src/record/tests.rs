@@ -253,3 +253,21 @@ fn old_segments_are_deleted_beyond_those_to_keep() {
     assert_eq!(found.first_line + found.lines, head.lines);
     assert!(found.first_line > 100);
 }
+
+#[test]
+fn a_log_has_one_writer() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log.jsonl");
+    let open = || Record::open(&path, SMALL, None, 0, 0);
+    let (mut record, _) = open().expect("the folder can be written");
+    assert!(open().is_err_and(|error| error.to_string().contains("another process writes this log")));
+    for seq in 0..30 {
+        record.write(&rejected(seq), 0, 0);
+    }
+    assert!(open().is_err(), "the segment that grows now is locked too");
+    let head = record.head();
+    drop(record);
+    let (record, _) = open().expect("nobody writes it any more");
+    assert_eq!(record.head(), head);
+    assert_eq!(sound(&path).lines, head.lines);
+}
