@@ -111,6 +111,44 @@ impl Leaders {
 
 /// Greatest logit and its share of the weights.
 fn softmax(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
+    match (row.head.channels, tables.base.first_chunk::<INDEX_COUNT>()) {
+        (2, Some(table)) if tables.per_class.is_empty() => few::<2>(row, table, start, labels, values),
+        (3, Some(table)) if tables.per_class.is_empty() => few::<3>(row, table, start, labels, values),
+        (4, Some(table)) if tables.per_class.is_empty() => few::<4>(row, table, start, labels, values),
+        _ => many(row, tables, start, labels, values),
+    }
+}
+
+/// A few classes under one table, pixel by pixel.
+fn few<const CLASSES: usize>(
+    row: &Row<'_>,
+    table: &Table,
+    start: usize,
+    labels: &mut [u8],
+    values: &mut [u16],
+) {
+    let mut indices = [[0; SPAN]; CLASSES];
+    for (class, indices) in indices.iter_mut().enumerate() {
+        row.indices(class, start, labels.len(), indices);
+    }
+    let own = table[entry(0)];
+    let mut totals = [0; SPAN];
+    for (at, (label, total)) in labels.iter_mut().zip(&mut totals).enumerate() {
+        let (mut class, mut greatest) = (0, indices[0][at]);
+        for (other, indices) in indices.iter().enumerate().skip(1) {
+            class = if indices[at] > greatest { other } else { class };
+            greatest = greatest.max(indices[at]);
+        }
+        *label = class as u8;
+        *total = indices.iter().map(|indices| u32::from(table[entry(indices[at] - greatest)])).sum();
+    }
+    for (value, total) in values.iter_mut().zip(totals) {
+        *value = share(own, total);
+    }
+}
+
+/// Any number of classes and tables.
+fn many(row: &Row<'_>, tables: &Tables<'_>, start: usize, labels: &mut [u8], values: &mut [u16]) {
     let leaders = Leaders::new(row, start, labels.len());
     for (label, &class) in labels.iter_mut().zip(&leaders.class) {
         *label = class as u8;
