@@ -165,6 +165,10 @@ fn convolutions_at_the_edges_equal_the_reference() {
         ("asymmetric window: height and width swapped would show", Case::plain([4, 9], [5, 9], [7, 2])),
         ("wide window over few columns", Case::plain([3, 2], [3, 3], [5, 7])),
         ("deep 1x1: long sums, weights beyond the widened buffer", Case::plain([2, 9], [1100, 2], [2, 2])),
+        (
+            "so many words that one strip fills the stage, two sections",
+            Case::plain([5, 16], [1100, 68], [3, 3]),
+        ),
         ("just below the widened buffer", Case::plain([1, 16], [1024, 9], [2, 2])),
     ];
     let mut random = Random(1);

@@ -17,6 +17,9 @@ use core::ops::Range;
 
 /// Output channels whose constants are laid out at a time.
 const SECTION: usize = 512;
+/// Output channels at a time where strips are staged one by one: the weights of these stay in the
+/// second-level cache for all strips.
+const NARROW_SECTION: usize = 64;
 /// Tiles of sums of one step.
 const TILES: usize = 4;
 /// Blocks of output channels in a tile.
@@ -90,8 +93,9 @@ pub(super) unsafe fn run(pass: &Dense<'_>, stage: &Stage) {
     // SAFETY: the caller's contract; every part of the workspace is written before it is read, but for
     // words beyond a filter's last, which meet weights of zero, and lanes that are not stored.
     unsafe {
-        for first in (0..outputs).step_by(SECTION) {
-            let channels = first..outputs.min(first + SECTION);
+        let section = if stage.alone { NARROW_SECTION } else { SECTION };
+        for first in (0..outputs).step_by(section) {
+            let channels = first..outputs.min(first + section);
             prepare(pass, channels.clone(), workspace);
             let mut section = Section {
                 pass,
@@ -188,7 +192,8 @@ impl<'a> Section<'a> {
     #[inline(always)]
     unsafe fn run(&mut self, codes: *mut u8) {
         let (pass, stage) = (self.pass, self.stage);
-        let place = |turn: usize| codes.wrapping_add(turn % 2 * (CAPACITY / 2) * ROW);
+        let half = if stage.alone { 0 } else { CAPACITY / 2 };
+        let place = |turn: usize| codes.wrapping_add(turn % 2 * half * ROW);
         let mut index = [0, 0];
         // The job under way, the one before, whose last sums are pending, and the next.
         let mut jobs = [Job { group: Group::default(), rows: [0, 0], whole: false }; 3];
@@ -203,13 +208,14 @@ impl<'a> Section<'a> {
             while more {
                 let next = jobs.add((turn + 1) % 3);
                 more = (*next).enter(pass, stage, &mut index);
-                let mut filler = if more {
-                    Filler::new(stage, pass, &(*next).group, (*next).rows, place(turn + 1))
-                } else {
-                    Filler::nothing(stage, pass, &(*next).group)
-                };
-                self.strip(&*jobs.add(turn % 3), place(turn), &mut filler);
-                filler.advance(usize::MAX);
+                let filler = || Filler::new(stage, pass, &(*next).group, (*next).rows, place(turn + 1));
+                let nothing = || Filler::nothing(stage, pass, &(*next).group);
+                let mut beside = if more && !stage.alone { filler() } else { nothing() };
+                self.strip(&*jobs.add(turn % 3), place(turn), &mut beside);
+                beside.advance(usize::MAX);
+                if more && stage.alone {
+                    filler().advance(usize::MAX);
+                }
                 turn += 1;
             }
             self.drain(TILES);

@@ -23,6 +23,9 @@ const NEAR_LINES: usize = 512;
 const NEAR_WEIGHTS: usize = 24 << 10;
 /// Words per output channel up to which a single block of output channels is left to vectors.
 const SMALL_WORDS: usize = 24;
+/// Words per output channel up to which outputs that are not neighbours, stored one by one, are left to
+/// vectors.
+const SMALL_SPREAD_WORDS: usize = 8;
 /// Output rows whose words are always in the stage: the most that one step of products takes.
 pub(super) const ROWS_STEP: usize = 4;
 /// Most bands.
@@ -46,6 +49,8 @@ pub(super) struct Stage {
     /// Slots of consecutive rows; then the input moves on by `steps[0]`, within them by `steps[1]`.
     period: usize,
     steps: [usize; 2],
+    /// Whether there is room for one strip only, so that the next is copied once this one is done.
+    pub alone: bool,
 }
 
 /// Neighbouring pixels of one band.
@@ -95,7 +100,8 @@ impl Stage {
     pub fn plan(pass: &Dense<'_>) -> Option<Self> {
         let (plane, order) = (&pass.plane, &pass.order);
         let taps = order.taps;
-        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS;
+        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS
+            || plane.target_stride > 1 && order.words() <= SMALL_SPREAD_WORDS;
         if pass.element != Element::Code || order.words() == 0 || small {
             return None;
         }
@@ -118,10 +124,15 @@ impl Stage {
         let near = order.weights() * pass.multipliers.len() <= NEAR_WEIGHTS;
         // A word is a line in each stage; a slot's words of one block come from two lines.
         let near_words = NEAR_LINES * taps[1] / (2 * taps[1] + 2);
-        if fits(CAPACITY / 2) == 0 {
+        let alone = fits(CAPACITY / 2) == 0;
+        if fits(CAPACITY) == 0 {
             return None;
         }
-        let strip = if near { fits(near_words).max(ROWS_STEP) } else { fits(CAPACITY / 2) };
+        let strip = match (alone, near) {
+            (true, _) => fits(CAPACITY),
+            (false, true) => fits(near_words).max(ROWS_STEP),
+            (false, false) => fits(CAPACITY / 2),
+        };
         let bands = if plane.source_stride == 1 && plane.target_stride == 1 { BANDS } else { 1 };
         let odd = pass.multipliers.len().div_ceil(GROUP) % 2;
         let groups = |bands: usize| (bands * plane.columns).div_ceil(MAX_LANES);
@@ -134,7 +145,7 @@ impl Stage {
         let bands = plane.rows.div_ceil(band_rows);
         let groups = groups(bands);
         let strip = if groups == 1 && fits(CAPACITY) >= band_rows { fits(CAPACITY) } else { strip };
-        Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps })
+        Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps, alone })
     }
 
     /// Makes `group` the one of this index.
