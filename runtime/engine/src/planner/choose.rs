@@ -1,4 +1,4 @@
-//! Chooses among schedules: the fastest within a budget, and the smallest of those that are about as fast.
+//! Chooses among schedules: the fastest within a budget, but for a little time that saves much memory.
 
 use super::emit::Emitter;
 use super::order::{Stretch, order};
@@ -41,8 +41,10 @@ const CHUNKS: [[usize; 2]; 10] = [
 ];
 /// Most stored rows of a tensor that is held by rows.
 const ROWS_LIMIT: usize = 1 << 15;
-/// Among schedules within this factor of the fastest the smallest is taken.
-const CLOSE: f64 = 1.04;
+/// What half the bytes are worth: a schedule with half of another's may cost 2^0.07, five percent, more.
+const BYTES_EXPONENT: f64 = 0.07;
+/// A schedule this factor behind the best is not followed by finer ones.
+const FAR_BEHIND: f64 = 1.15;
 /// A streaming schedule may cost this factor more than the fastest.
 const STREAMING: f64 = 2.0;
 
@@ -59,6 +61,9 @@ pub fn plan(plan: &Plan<'_>, goal: Goal) -> Result<Planned, PlanError> {
             let bytes = planned.arena_bytes + planned.schedule_bytes();
             weighed.push(Weighed { chunk, bytes, cost: planned.cost, tail: planned.tail });
         }
+        if is_settled(&weighed, goal) {
+            break;
+        }
     }
     let Some(best) = choose(&weighed, goal) else { return as_stated(plan) };
     candidate(plan, &units, best.chunk, goal)?.map_or_else(|| as_stated(plan), Ok)
@@ -73,6 +78,22 @@ struct Weighed {
     tail: f64,
 }
 
+impl Weighed {
+    /// Time, with bytes at what they are worth.
+    fn weight(&self) -> f64 {
+        self.cost * (self.bytes as f64).powf(BYTES_EXPONENT)
+    }
+}
+
+/// Whether still finer schedules, which take the longest to make, need not be looked at: the last is far
+/// behind one that meets the goal.
+fn is_settled(weighed: &[Weighed], goal: Goal) -> bool {
+    let fits = |own: &&Weighed| goal.bytes.is_none_or(|limit| own.bytes <= limit);
+    let best = weighed.iter().filter(fits).map(Weighed::weight).fold(f64::INFINITY, f64::min);
+    let last = weighed.last().map_or(0.0, Weighed::weight);
+    !goal.streaming && goal.number.is_none() && last > best * FAR_BEHIND
+}
+
 /// The best of `weighed`; none of none.
 fn choose(weighed: &[Weighed], goal: Goal) -> Option<Weighed> {
     if let Some(number) = goal.number {
@@ -80,12 +101,11 @@ fn choose(weighed: &[Weighed], goal: Goal) -> Option<Weighed> {
     }
     let fitting = || weighed.iter().filter(|own| goal.bytes.is_none_or(|limit| own.bytes <= limit));
     let fastest = fitting().map(|own| own.cost).fold(f64::INFINITY, f64::min);
-    let limit = fastest * if goal.streaming { STREAMING } else { CLOSE };
-    let near = fitting().filter(|own| own.cost <= limit);
     let best = if goal.streaming {
+        let near = fitting().filter(|own| own.cost <= fastest * STREAMING);
         near.min_by(|a, b| a.tail.total_cmp(&b.tail))
     } else {
-        near.min_by_key(|own| own.bytes)
+        fitting().min_by(|a, b| a.weight().total_cmp(&b.weight()))
     };
     best.or_else(|| weighed.iter().min_by_key(|own| own.bytes)).copied()
 }
