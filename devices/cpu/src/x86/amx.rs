@@ -20,6 +20,9 @@ use candor_core::tensor::{Rows, RowsMut};
 
 pub(crate) use permission::is_permitted;
 
+/// Words per output channel up to which vectors, which store two phases together, transpose faster.
+const FEW_WORDS: usize = 16;
+
 /// The loops of this tier.
 pub(crate) static TABLE: Table =
     Table { convolution: convolve, transposed: transpose, roof, ..moments::TABLE };
@@ -37,6 +40,12 @@ fn convolve(op: &Convolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
 fn transpose(op: &TransposedConvolution<'_>, input: Rows<'_>, output: RowsMut<'_>) {
     if !convolution::transposed_fits(op, &input, &output) {
         return candor_core::ops::transposed::reference(op, input, output);
+    }
+    let words = |row: usize, column: usize| op.order(input.layout.blocks(), row, column).words();
+    let columns = 0..op.stride[1];
+    if (0..op.stride[0]).all(|row| columns.clone().all(|column| words(row, column) <= FEW_WORDS)) {
+        // SAFETY: this function is compiled with the tier's instructions.
+        return unsafe { convolution::transpose::<Avx512>(op, input, output) };
     }
     let target = output.data.as_mut_ptr();
     for row in 0..op.stride[0] {

@@ -192,8 +192,8 @@ impl<'a> Section<'a> {
     #[inline(always)]
     unsafe fn run(&mut self, codes: *mut u8) {
         let (pass, stage) = (self.pass, self.stage);
-        let half = if stage.alone { 0 } else { CAPACITY / 2 };
-        let place = |turn: usize| codes.wrapping_add(turn % 2 * half * ROW);
+        let second = if stage.alone { 0 } else { stage.words };
+        let place = |turn: usize| codes.wrapping_add(turn % 2 * second * ROW);
         let mut index = [0, 0];
         // The job under way, the one before, whose last sums are pending, and the next.
         let mut jobs = [Job { group: Group::default(), rows: [0, 0], whole: false }; 3];

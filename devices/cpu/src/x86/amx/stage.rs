@@ -23,9 +23,6 @@ const NEAR_LINES: usize = 512;
 const NEAR_WEIGHTS: usize = 24 << 10;
 /// Words per output channel up to which a single block of output channels is left to vectors.
 const SMALL_WORDS: usize = 24;
-/// Words per output channel up to which outputs that are not neighbours, stored one by one, are left to
-/// vectors.
-const SMALL_SPREAD_WORDS: usize = 8;
 /// Output rows whose words are always in the stage: the most that one step of products takes.
 pub(super) const ROWS_STEP: usize = 4;
 /// Most bands.
@@ -49,6 +46,8 @@ pub(super) struct Stage {
     /// Slots of consecutive rows; then the input moves on by `steps[0]`, within them by `steps[1]`.
     period: usize,
     steps: [usize; 2],
+    /// Words of the longest strip.
+    pub words: usize,
     /// Whether there is room for one strip only, so that the next is copied once this one is done.
     pub alone: bool,
 }
@@ -100,8 +99,7 @@ impl Stage {
     pub fn plan(pass: &Dense<'_>) -> Option<Self> {
         let (plane, order) = (&pass.plane, &pass.order);
         let taps = order.taps;
-        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS
-            || plane.target_stride > 1 && order.words() <= SMALL_SPREAD_WORDS;
+        let small = pass.multipliers.len() <= OUTPUT_BLOCK && order.words() <= SMALL_WORDS;
         if pass.element != Element::Code || order.words() == 0 || small {
             return None;
         }
@@ -145,7 +143,20 @@ impl Stage {
         let bands = plane.rows.div_ceil(band_rows);
         let groups = groups(bands);
         let strip = if groups == 1 && fits(CAPACITY) >= band_rows { fits(CAPACITY) } else { strip };
-        Some(Self { bands, band_rows, strip, groups, row_words, slot_words, advance, period, steps, alone })
+        let words = words(strip.min(band_rows.next_multiple_of(ROWS_STEP)));
+        Some(Self {
+            bands,
+            band_rows,
+            strip,
+            groups,
+            row_words,
+            slot_words,
+            advance,
+            period,
+            steps,
+            words,
+            alone,
+        })
     }
 
     /// Makes `group` the one of this index.
