@@ -124,7 +124,7 @@ impl Figures {
                 "arena_bytes": own.arena_bytes,
             })),
             "latency_ms": { "median": self.at(0.5), "min": self.at(0.0), "p99": self.at(0.99) },
-            "peak_rss_bytes": peak_resident_bytes(),
+            "peak_rss_bytes": self.measured.peak_resident_bytes,
             "arena_bytes": session.planned().arena_bytes(),
             "session_bytes": self.measured.session_bytes,
             "weights_bytes": self.weights_bytes,
@@ -183,6 +183,8 @@ struct Measured {
     /// Allocations while they ran.
     allocations: usize,
     session_bytes: usize,
+    /// Peak resident set when they had run, before other sessions are measured beside this one.
+    peak_resident_bytes: Option<u64>,
 }
 
 /// Runs `frames` frames after a few that are not counted.
@@ -208,7 +210,8 @@ fn measure(session: &mut Session<'_>, frames: usize) -> Result<Measured, Failure
     let allocations = ALLOCATOR.stats().allocations - before;
     times.sort_by(f64::total_cmp);
     let output = plan.tensor(plan.output()).map_err(candor::Error::from)?.layout;
-    Ok(Measured { times, allocations, session_bytes: session.bytes([output.height, output.width]) })
+    let session_bytes = session.bytes([output.height, output.width]);
+    Ok(Measured { times, allocations, session_bytes, peak_resident_bytes: peak_resident_bytes() })
 }
 
 /// Multiply–accumulates of one frame.
