@@ -28,6 +28,7 @@ pub const THREADS_LIMIT: usize = 1;
 const INLINE_WORK: usize = 128 << 10;
 /// Work, in bytes moved, below which each thread takes one part: smaller parts cost more to begin than they
 /// even out.
+#[cfg(feature = "std")]
 const EVEN_WORK: usize = 1 << 20;
 /// Products that take about as long as moving one byte.
 const PRODUCTS_PER_BYTE: usize = 32;
