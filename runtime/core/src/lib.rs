@@ -11,6 +11,7 @@ pub mod digest;
 pub mod golden;
 pub mod interpreter;
 pub mod kernels;
+pub mod link;
 pub mod ops;
 pub mod package;
 pub mod plan;
