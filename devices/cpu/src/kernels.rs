@@ -74,6 +74,10 @@ fn table_of(tier: Tier) -> Option<&'static Table> {
         Tier::NeonDot => Some(&crate::arm::neondot::TABLE),
         #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
         Tier::I8mm => Some(&crate::arm::i8mm::TABLE),
+        #[cfg(any(test, all(target_arch = "arm", feature = "dsp")))]
+        Tier::Dsp => Some(&crate::cortex_m::dsp::TABLE),
+        #[cfg(any(test, all(target_arch = "arm", feature = "helium")))]
+        Tier::Helium => Some(&crate::cortex_m::helium::TABLE),
         #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
         _ => None,
     }

@@ -5,6 +5,8 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![allow(clippy::needless_range_loop, reason = "register indices must unroll to constants")]
 
+#[cfg(any(test, all(target_arch = "arm", any(feature = "dsp", feature = "helium"))))]
+mod cortex_m;
 mod image;
 mod kernels;
 #[cfg(feature = "std")]
@@ -18,7 +20,13 @@ mod tier;
 
 #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
 mod arm;
-#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+#[cfg_attr(target_arch = "arm", allow(dead_code, reason = "microcontrollers use the plain ones"))]
+#[cfg(any(
+    test,
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(target_arch = "arm", any(feature = "dsp", feature = "helium"))
+))]
 mod loops;
 #[cfg(target_arch = "x86_64")]
 mod x86;

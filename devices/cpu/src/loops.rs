@@ -7,6 +7,7 @@ pub(crate) mod convolution;
 pub(crate) mod dense;
 pub(crate) mod elementwise;
 pub(crate) mod finish;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 pub(crate) mod instance;
 pub(crate) mod quartets;
 pub(crate) mod resample;

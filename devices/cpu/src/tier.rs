@@ -21,6 +21,10 @@ pub enum Tier {
     NeonDot,
     /// The same with the matrix extension for bytes.
     I8mm,
+    /// Cortex-M with the DSP extension and a floating-point unit: M4, M7.
+    Dsp,
+    /// Cortex-M with the M-profile vector extension: M55, M85.
+    Helium,
 }
 
 /// Whether the CPU has all of the named features: asked at run time with `std`, at compile time without.
@@ -44,7 +48,7 @@ pub(crate) fn has_byte_permutations() -> bool {
 
 impl Tier {
     /// Every tier, slowest first of each architecture, whether this machine has it or not.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Reference,
         Self::Avx2,
         Self::AvxVnni,
@@ -53,6 +57,8 @@ impl Tier {
         Self::Neon,
         Self::NeonDot,
         Self::I8mm,
+        Self::Dsp,
+        Self::Helium,
     ];
 
     /// The name used on the command line and in reports.
@@ -66,6 +72,8 @@ impl Tier {
             Self::Neon => "neon",
             Self::NeonDot => "neondot",
             Self::I8mm => "i8mm",
+            Self::Dsp => "dsp",
+            Self::Helium => "helium",
         }
     }
 
@@ -80,6 +88,8 @@ impl Tier {
             Self::Neon => 30.0,
             Self::NeonDot => 60.0,
             Self::I8mm => 100.0,
+            Self::Dsp => 0.1,
+            Self::Helium => 0.5,
         }
     }
 
@@ -108,6 +118,9 @@ impl Tier {
             Self::NeonDot => has!(is_aarch64_feature_detected, "neon", "dotprod"),
             #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
             Self::I8mm => has!(is_aarch64_feature_detected, "neon", "dotprod", "i8mm"),
+            // Who builds for a microcontroller says which it is; tests run its loops over a model anywhere.
+            Self::Dsp => cfg!(any(test, all(target_arch = "arm", feature = "dsp"))),
+            Self::Helium => cfg!(any(test, all(target_arch = "arm", feature = "helium"))),
             #[allow(unreachable_patterns, reason = "each architecture handles its own tiers above")]
             _ => false,
         }

@@ -90,7 +90,7 @@ fn no_damaged_frame_passes_and_two_frames_later_all_is_well() {
         let (hit, wire) = send(&mut random);
         let (kind, bytes) = damaged(&mut random, &wire, &earlier);
         for outcome in receive(&mut receiver, &bytes) {
-            // Damage outside the frame's own bytes leaves it whole: noise before or after it is not the frame.
+            // Noise before or after a frame leaves the frame itself whole.
             match outcome {
                 Ok(received) if received.frame == hit => intact += 1,
                 Ok(received) => panic!("round {round}, {kind:?}: accepted {received:?} for {hit:?}"),

@@ -1,0 +1,111 @@
+//! The instructions of the DSP extension that loops use, and a model of them for tests on other machines.
+
+/// Arithmetic on the four bytes or two halves of a register.
+#[cfg(any(test, feature = "dsp"))]
+pub(crate) trait Dual {
+    /// Bytes 0 and 2 of a word as unsigned halves, then bytes 1 and 3: UXTB16.
+    fn codes(word: u32) -> [u32; 2];
+
+    /// Bytes 0 and 2 of a word as signed halves, then bytes 1 and 3: SXTB16.
+    fn weights(word: u32) -> [u32; 2];
+
+    /// `sum` plus the products of the low and of the high halves: SMLAD. The result must fit 32 bits.
+    fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32;
+}
+
+/// Comparison of the four bytes of a register.
+pub(crate) trait Greater {
+    /// The greater of each pair of bytes: UQSUB8, UADD8.
+    fn greater(a: u32, b: u32) -> u32;
+}
+
+/// The processor's own.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+pub(crate) struct Instructions;
+
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+impl Dual for Instructions {
+    #[inline(always)]
+    fn codes(word: u32) -> [u32; 2] {
+        let (even, odd);
+        // SAFETY: register arithmetic of the DSP extension, which the feature promises.
+        unsafe {
+            core::arch::asm!("uxtb16 {}, {}", out(reg) even, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+            core::arch::asm!("uxtb16 {}, {}, ror #8", out(reg) odd, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+        }
+        [even, odd]
+    }
+
+    #[inline(always)]
+    fn weights(word: u32) -> [u32; 2] {
+        let (even, odd);
+        // SAFETY: register arithmetic of the DSP extension, which the feature promises.
+        unsafe {
+            core::arch::asm!("sxtb16 {}, {}", out(reg) even, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+            core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) odd, in(reg) word, options(pure, nomem, nostack, preserves_flags));
+        }
+        [even, odd]
+    }
+
+    #[inline(always)]
+    fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32 {
+        let result;
+        // SAFETY: register arithmetic of the DSP extension, which the feature promises. The sum does not overflow,
+        // so the flag that tells of it is preserved.
+        unsafe {
+            core::arch::asm!("smlad {}, {}, {}, {}", lateout(reg) result, in(reg) codes, in(reg) weights, in(reg) sum,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        result
+    }
+}
+
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+impl Greater for Instructions {
+    #[inline(always)]
+    fn greater(a: u32, b: u32) -> u32 {
+        let result;
+        // SAFETY: register arithmetic of the DSP extension, which the feature promises.
+        unsafe {
+            core::arch::asm!("uqsub8 {0}, {2}, {1}", "uadd8 {0}, {0}, {1}", out(reg) result, in(reg) a, in(reg) b,
+                options(pure, nomem, nostack));
+        }
+        result
+    }
+}
+
+/// What the instructions do, by the ARMv7-M architecture reference manual's pseudocode.
+#[cfg(test)]
+pub(crate) struct Model;
+
+#[cfg(test)]
+impl Dual for Model {
+    fn codes(word: u32) -> [u32; 2] {
+        [word & 0x00ff_00ff, word.rotate_right(8) & 0x00ff_00ff]
+    }
+
+    fn weights(word: u32) -> [u32; 2] {
+        let halves = |word: u32| {
+            let [low, high] = [word as u8 as i8, (word >> 16) as u8 as i8].map(|byte| i16::from(byte) as u16);
+            u32::from(high) << 16 | u32::from(low)
+        };
+        [halves(word), halves(word.rotate_right(8))]
+    }
+
+    fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32 {
+        let product = |shift: u32| {
+            i32::from((codes >> shift) as u16 as i16) * i32::from((weights >> shift) as u16 as i16)
+        };
+        // The tests check that this does not overflow.
+        sum + (product(0) + product(16))
+    }
+}
+
+#[cfg(test)]
+impl Greater for Model {
+    fn greater(a: u32, b: u32) -> u32 {
+        let [a, b] = [a, b].map(u32::to_le_bytes);
+        let bytes = [0, 1, 2, 3].map(|byte: usize| b[byte].saturating_sub(a[byte]).wrapping_add(a[byte]));
+        u32::from_le_bytes(bytes)
+    }
+}
