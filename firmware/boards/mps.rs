@@ -96,7 +96,9 @@ pub fn argument() -> u32 {
     }
     let last = text.split(|&byte| byte == 0).next().unwrap_or_default().rsplit(|&byte| byte == b' ').next();
     let digits = last.unwrap_or_default().iter();
-    digits.fold(0, |number: u32, digit| number.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0'))))
+    digits.fold(0, |number: u32, digit| {
+        number.wrapping_mul(10).wrapping_add(u32::from(digit.wrapping_sub(b'0')))
+    })
 }
 
 /// Most bytes of stack used so far, from what the runtime painted before `main`.

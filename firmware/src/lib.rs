@@ -4,5 +4,9 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod black_box;
+pub mod plausibility;
+pub mod ports;
 pub mod segmenter;
+pub mod supervisor;
 pub mod trials;

@@ -90,7 +90,8 @@ fn shape(random: &mut Random) -> Shape {
         let channels = [0; 2].map(|_| random.one_of([1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 24, 31, 33]));
         let pads = [0, 1].map(|axis: usize| random.between(0, (kernel[axis] - 1).min(2)));
         let element = if random.between(0, 3) == 0 { Element::Accumulator } else { Element::Code };
-        let reach = [0, 1].map(|axis| (extent[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1);
+        let reach =
+            [0, 1].map(|axis| (extent[axis] - 1) * stride[axis] + (kernel[axis] - 1) * dilation[axis] + 1);
         let after = [0, 1].map(|axis: usize| random.between(0, 1).min(reach[axis] - 1));
         if (0..2).any(|axis| reach[axis] <= pads[axis] + after[axis]) {
             continue;
@@ -156,8 +157,7 @@ pub fn run(number: u64, kernels: &impl Kernels, memory: &mut Memory) -> [u8; 32]
     }
     let zero = random.bits() as u8;
     let rectified = random.between(0, 1) == 0;
-    let range =
-        Range { zero_point: zero.into(), low: if rectified { zero.into() } else { 0 }, high: 255 };
+    let range = Range { zero_point: zero.into(), low: if rectified { zero.into() } else { 0 }, high: 255 };
     let filter = Filter {
         weights: &memory.weights[..order.weights() * outputs],
         bias: &memory.bias[..outputs],

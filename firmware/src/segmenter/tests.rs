@@ -18,7 +18,11 @@ fn aligned(bytes: &[u8]) -> (Vec<u8>, usize) {
 fn whole(plan: &Plan<'_>) -> (Vec<Place>, Vec<Entry>) {
     let places: Vec<Place> = (0..plan.tensors())
         .map(|index| plan.tensor(index).unwrap())
-        .map(|tensor| Place { offset: tensor.offset, slots: tensor.layout.stored_rows(), layout: tensor.layout })
+        .map(|tensor| Place {
+            offset: tensor.offset,
+            slots: tensor.layout.stored_rows(),
+            layout: tensor.layout,
+        })
         .collect();
     let mut entries = Vec::new();
     let halo = |entries: &mut Vec<Entry>, index: usize| {

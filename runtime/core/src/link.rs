@@ -9,6 +9,7 @@ mod receiver;
 
 pub use receiver::{Received, Receiver, Refusal};
 
+use crate::alert::Severity;
 use crc::{CRC_32_ISCSI, Crc, Table};
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,8 @@ pub struct Finding {
     pub output: u64,
     /// Whether the confidence may be relied on.
     pub calibration: Calibration,
-    /// How urgent the standing alerts are.
-    pub alert: Alert,
+    /// The greatest severity of the alerts that stand, as [`crate::alert::AlertMachine::worst`] gives it.
+    pub worst: Option<Severity>,
 }
 
 /// What the calibration of a finding is worth.
@@ -106,17 +107,6 @@ pub enum Calibration {
     Void,
     /// The package has none.
     Absent,
-}
-
-/// The most urgent standing alert of the box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Alert {
-    /// None stands.
-    Quiet,
-    /// Something to look at.
-    Warning,
-    /// Work must stop.
-    Critical,
 }
 
 /// A frame that does not fit [`WIRE_BYTES_MAX`]: no frame of this version is so long.

@@ -59,7 +59,8 @@ fn find() -> Result<PathBuf, String> {
     }
     let plugin = target().join("instructions.so");
     let source = workspace_root().join("tests/benches/instructions.c");
-    let compiled = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&plugin).arg(source).output();
+    let compiled =
+        Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&plugin).arg(source).output();
     match compiled {
         Ok(output) if output.status.success() => Ok(plugin),
         _ => Err("the C compiler cannot make a plugin for QEMU".into()),
@@ -68,7 +69,8 @@ fn find() -> Result<PathBuf, String> {
 
 /// A target folder of its own: other flags, other compilers.
 fn target() -> PathBuf {
-    let base = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
+    let base =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
     let folder = base.join("firmware");
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
     folder
@@ -112,7 +114,8 @@ impl Build {
         check(&format!("building {name} for {}", board.name), &cargo.output().expect("cargo starts"));
         // The next build of the same name replaces the file.
         let built = folder.join(board.target).join(profile).join(name);
-        let own = folder.join(format!("{name}-{}", settings.iter().map(|(_, value)| hash(value)).sum::<u32>()));
+        let own =
+            folder.join(format!("{name}-{}", settings.iter().map(|(_, value)| hash(value)).sum::<u32>()));
         std::fs::copy(&built, &own).expect("the binary can be copied");
         Self { board, elf: own }
     }

@@ -43,7 +43,8 @@ pub fn write(folder: &Path, package: &Package, bytes: &[u8]) -> PathBuf {
     let _ = writeln!(text, "pub static PLACES: [Place; {}] = [", schedule.places.len());
     for place in schedule.places {
         let layout = format!("{:?}", place.layout).replace("element: ", "element: Element::");
-        let _ = writeln!(text, "Place {{ offset: {}, slots: {}, layout: {layout} }},", place.offset, place.slots);
+        let _ =
+            writeln!(text, "Place {{ offset: {}, slots: {}, layout: {layout} }},", place.offset, place.slots);
     }
     let _ = writeln!(text, "];\npub static ENTRIES: [Entry; {}] = [", schedule.entries.len());
     for entry in schedule.entries {
@@ -91,7 +92,8 @@ impl Expected {
             own.filter_map(|(step, digest)| Some(format!("step {step} {:016x}", (*digest)?))).collect();
         expected.push(format!("mask {:016x}", self.mask));
         expected.push(format!("confidence {:016x}", self.confidence));
-        let said = |line: &&String| ["step ", "mask ", "confidence "].iter().any(|name| line.starts_with(name));
+        let said =
+            |line: &&String| ["step ", "mask ", "confidence "].iter().any(|name| line.starts_with(name));
         let found: Vec<&String> = lines.iter().filter(said).collect();
         assert_eq!(found, expected.iter().collect::<Vec<_>>(), "{what}");
     }
@@ -105,9 +107,13 @@ fn macs(plan: &Plan<'_>) -> u64 {
         let (input, output) = (layout(step.inputs[0]), layout(step.output));
         let pixels = |layout: candor_core::tensor::Layout| layout.height * layout.width * layout.channels;
         match &step.op {
-            Op::Convolution(op) => pixels(output) * input.channels * op.window.kernel.iter().product::<usize>(),
+            Op::Convolution(op) => {
+                pixels(output) * input.channels * op.window.kernel.iter().product::<usize>()
+            }
             Op::Depthwise(op) => pixels(output) * op.window.kernel.iter().product::<usize>(),
-            Op::TransposedConvolution(op) => pixels(input) * output.channels * op.kernel.iter().product::<usize>(),
+            Op::TransposedConvolution(op) => {
+                pixels(input) * output.channels * op.kernel.iter().product::<usize>()
+            }
             _ => 0,
         }
     });

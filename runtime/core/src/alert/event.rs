@@ -3,7 +3,7 @@
 use crate::state::{Reader, StateError, Writer};
 
 /// How much an alert matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum Severity {
     /// Worth recording; nothing need be done.

@@ -19,7 +19,12 @@ fn frame(sequence: u32, message: Message) -> Frame {
 
 fn finding() -> Message {
     let (input, output) = (0xfeed_0000_0000_0001, 7);
-    Message::Finding(Finding { input, output, calibration: Calibration::Void, alert: Alert::Critical })
+    Message::Finding(Finding {
+        input,
+        output,
+        calibration: Calibration::Void,
+        worst: Some(Severity::Critical),
+    })
 }
 
 /// One of every kind.
