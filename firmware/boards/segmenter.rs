@@ -6,6 +6,7 @@
 #![no_main]
 
 mod mps;
+mod uart;
 
 use candor_core::digest::short;
 use candor_core::schedule::Schedule;

@@ -3,6 +3,7 @@
 #![no_main]
 
 mod mps;
+mod uart;
 
 use candor_core::digest::{Chain, short};
 use candor_cpu::{CpuKernels, Tier};

@@ -1,9 +1,10 @@
 //! The link between an imaging box and its supervisor: what a frame on the wire says and how its bytes are made.
 //!
-//! A frame is a [`Frame`] as postcard 1 writes it, then its CRC-32C in four bytes, least significant first, all of
-//! it stuffed by COBS (Cheshire & Baker 1999) and ended by a zero byte. A sender also begins each frame with a zero,
-//! so that what noise left on the line cannot swallow it. Whoever receives needs only the bytes between two zeros: no
-//! state outlives a frame but the sequence number.
+//! A frame is a [`Frame`] as postcard 1 writes it, its integers of full width so that a message has one
+//! length, then its CRC-32C in four bytes, least significant first, all of it stuffed by COBS (Cheshire & Baker
+//! 1999) and ended by a zero byte. A sender also begins each frame with a zero, so that what noise left on the
+//! line cannot swallow it. Whoever receives needs only the bytes between two zeros: no state outlives a frame
+//! but the sequence number.
 
 mod receiver;
 
@@ -31,15 +32,19 @@ pub struct Frame {
     /// [`VERSION`].
     pub version: u8,
     /// One more than in the sender's frame before; wraps around.
+    #[serde(with = "postcard::fixint::le")]
     pub sequence: u32,
     /// Number of the exam; rises when a new one begins.
+    #[serde(with = "postcard::fixint::le")]
     pub epoch: u32,
     /// First eight bytes of the digest of the package in use, as [`crate::digest::short`] gives them.
     #[serde(with = "postcard::fixint::le")]
     pub package: u64,
     /// Number of the camera frame that the message speaks of; rises by at least one from each to the next.
+    #[serde(with = "postcard::fixint::le")]
     pub frame_id: u64,
     /// The sender's monotonic time in µs.
+    #[serde(with = "postcard::fixint::le")]
     pub time_us: u64,
     /// What it says.
     pub message: Message,
@@ -55,13 +60,16 @@ pub enum Message {
     /// The supervisor wants the digest that the package gives for the golden input of this seed.
     Challenge {
         /// Names the question.
+        #[serde(with = "postcard::fixint::le")]
         nonce: u32,
         /// Seed of the [`crate::golden`] input.
+        #[serde(with = "postcard::fixint::le")]
         seed: u32,
     },
     /// The answer of the box: the first eight bytes of the SHA-256 of its own output for that input.
     Answer {
         /// The question.
+        #[serde(with = "postcard::fixint::le")]
         nonce: u32,
         /// See [`crate::digest::short`].
         #[serde(with = "postcard::fixint::le")]
@@ -72,6 +80,7 @@ pub enum Message {
         /// Whether the interlock is closed: the box's results may be used.
         closed: bool,
         /// Number of the latched stop, rising by one with each; 0 before the first.
+        #[serde(with = "postcard::fixint::le")]
         latch: u32,
         /// Why it stopped, as the supervisor numbers its causes; 0 for none.
         cause: u8,
@@ -79,6 +88,7 @@ pub enum Message {
     /// A person has seen stop `latch` and wants work to go on.
     Acknowledge {
         /// As in [`Message::Status`]: a stop that came after the one seen stays latched.
+        #[serde(with = "postcard::fixint::le")]
         latch: u32,
     },
 }
