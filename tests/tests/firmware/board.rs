@@ -93,7 +93,18 @@ impl Build {
 
     /// As [`Build::new`] in another profile.
     pub fn with_profile(board: &'static Board, name: &str, profile: &str, settings: &[(&str, &str)]) -> Self {
-        let folder = target().join(board.name);
+        Self::in_tree(&workspace_root(), &target(), board, name, profile, settings)
+    }
+
+    /// Builds in the tree at `root`, with its own folder for what is built.
+    pub fn in_tree(
+        root: &Path,
+        folder: &Path,
+        board: &'static Board,
+        name: &str,
+        profile: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let upper = board.target.to_uppercase().replace(['-', '.'], "_");
         let mut cargo = if rustup_has(board.target) {
             Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
@@ -103,19 +114,17 @@ impl Build {
             cargo.arg("-Zbuild-std=core").env(format!("CARGO_TARGET_{upper}_LINKER"), "arm-none-eabi-ld");
             cargo
         };
-        let root = workspace_root();
         let features = format!("board,{}", board.tier);
-        cargo.current_dir(&root).env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
+        cargo.current_dir(root).env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
         cargo.args(["build", "--locked", "--quiet", "-p", "candor-firmware", "--bin", name]);
         cargo.args(["--profile", profile, "--features", &features, "--target", board.target, "--target-dir"]);
-        cargo.arg(&folder).env("DEFMT_LOG", "info");
-        let flags = format!("-C target-cpu={} --remap-path-prefix={}=.", board.cpu, root.display());
-        cargo.env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), flags).envs(settings.iter().copied());
+        cargo.arg(folder).env("DEFMT_LOG", "info").envs(settings.iter().copied());
+        cargo.env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), format!("-C target-cpu={}", board.cpu));
         check(&format!("building {name} for {}", board.name), &cargo.output().expect("cargo starts"));
         // The next build of the same name replaces the file.
         let built = folder.join(board.target).join(profile).join(name);
-        let own =
-            folder.join(format!("{name}-{}", settings.iter().map(|(_, value)| hash(value)).sum::<u32>()));
+        let settings: u32 = settings.iter().map(|(_, value)| hash(value)).sum();
+        let own = folder.join(format!("{name}-{}-{settings}", board.name));
         std::fs::copy(&built, &own).expect("the binary can be copied");
         Self { board, elf: own }
     }
@@ -150,9 +159,26 @@ impl Build {
         self.sections([".data", ".bss", ".uninit", ""])
     }
 
+    /// What is written to flash, section by section.
+    pub fn image(&self) -> Vec<Vec<u8>> {
+        let elf = std::fs::read(&self.elf).expect("the binary was built");
+        [".vector_table", ".text", ".rodata", ".data"].map(|name| log::section(&elf, name)).to_vec()
+    }
+
     fn sections(&self, names: [&str; 4]) -> usize {
         let elf = std::fs::read(&self.elf).expect("the binary was built");
         names.iter().filter(|name| !name.is_empty()).map(|name| log::section_bytes(&elf, name)).sum()
+    }
+}
+
+/// Copies what git tracks of this tree.
+pub fn copy_tree(root: &Path) {
+    let files = Command::new("git").args(["ls-files", "-z"]).current_dir(workspace_root()).output();
+    let files = files.expect("git lists the tree").stdout;
+    for file in String::from_utf8_lossy(&files).split_terminator('\0') {
+        let to = root.join(file);
+        std::fs::create_dir_all(to.parent().expect("a file lies in a folder")).expect("folders can be made");
+        std::fs::copy(workspace_root().join(file), to).expect("files can be copied");
     }
 }
 

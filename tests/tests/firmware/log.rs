@@ -32,3 +32,9 @@ pub fn section_bytes(elf: &[u8], name: &str) -> usize {
     let file = object::File::parse(elf).expect("the binary is an ELF file");
     file.section_by_name(name).map_or(0, |section| section.size() as usize)
 }
+
+/// What a section holds.
+pub fn section(elf: &[u8], name: &str) -> Vec<u8> {
+    let file = object::File::parse(elf).expect("the binary is an ELF file");
+    file.section_by_name(name).and_then(|section| section.data().ok()).unwrap_or_default().to_vec()
+}

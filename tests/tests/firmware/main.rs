@@ -6,6 +6,8 @@ mod board;
 mod log;
 mod model;
 mod networks;
+mod stack;
+mod supervisor;
 
 use std::fmt::Write;
 
