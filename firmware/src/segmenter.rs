@@ -108,13 +108,16 @@ impl<O: Observer> Observer for Watch<'_, '_, O> {
     fn after_rows(&mut self, step: usize, tensor: usize, rows: Rows<'_>) {
         let own = self.segmenter;
         if tensor == own.plan.output() {
-            let (height, width) = (rows.layout.height, rows.layout.width);
-            calibration::apply(&own.head, &own.tables, rows, self.mask, self.confidence);
-            let done = rows.image_rows().end;
+            let (height, width, image) = (rows.layout.height, rows.layout.width, rows.image_rows());
+            let pixels = image.start * width..image.end * width;
+            let (labels, values) = (&mut self.mask[pixels.clone()], &mut self.confidence[pixels]);
+            calibration::apply(&own.head, &own.tables, rows, labels, values);
+            let done = image.end;
             let radius = if own.tables.boundary.is_some() { BOUNDARY_RADIUS } else { 0 };
             let end = if done == height { height } else { done.saturating_sub(radius) };
             let begin = self.finished.min(end);
-            calibration::finish(&own.head, &own.tables, width, begin..end, self.mask, self.confidence);
+            let values = &mut self.confidence[begin * width..end * width];
+            calibration::finish(&own.head, &own.tables, width, begin, &self.mask[..done * width], values);
             self.finished = end;
         }
         self.observer.after_rows(step, tensor, rows);
