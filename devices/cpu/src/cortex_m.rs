@@ -10,3 +10,5 @@ pub(crate) mod dsp;
 mod dual;
 #[cfg(any(test, feature = "helium"))]
 pub(crate) mod helium;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+mod pairs;

@@ -6,7 +6,7 @@
 
 use super::blocks;
 use super::dense::{self, Dense, Taps, Target, code};
-use super::dual::Dual;
+use super::dual::{Dual, Group, Pixels};
 use crate::loops::{elementwise, resample};
 use crate::statistics;
 use crate::table::Table;
@@ -66,7 +66,7 @@ fn pixels<D: Dual>(
     taps: &Taps<'_>,
     target: &mut Target<'_>,
     pixels: [usize; 2],
-    codes: &mut [[u32; 4]; SEGMENT],
+    codes: &mut [Pixels; SEGMENT],
 ) {
     let (words, outputs) = (taps.order.words(), taps.multipliers.len());
     let step = SEGMENT / taps.order.width * taps.order.width;
@@ -85,12 +85,14 @@ fn pixels<D: Dual>(
                 gather::<D>(taps, pixels, start, end, codes);
                 held = Some(start);
             }
-            let weights = &weights[rows * start * BLOCK..];
-            for (pair, sums) in sums.as_chunks_mut::<2>().0.iter_mut().enumerate().take(channels.div_ceil(2))
-            {
-                *sums =
-                    multiply::<D>(&codes[..end - start], weights, [2 * pair, rows, taps.order.width], *sums);
-            }
+            // A word beyond the last has no weight, so whatever codes stand there do.
+            let group = Group {
+                row: taps.order.width * BLOCK,
+                chunk: rows * taps.order.width * BLOCK,
+                words: (end - start).next_multiple_of(2),
+                pairs: channels.div_ceil(2),
+            };
+            D::multiply(codes, &weights[rows * start * BLOCK..], &group, &mut sums);
         }
         finish(taps, target, pixels, group, &sums);
     }
@@ -103,7 +105,7 @@ fn gather<D: Dual>(
     pixels: [usize; 2],
     start: usize,
     end: usize,
-    codes: &mut [[u32; 4]; SEGMENT],
+    codes: &mut [Pixels; SEGMENT],
 ) {
     let mut rest = &mut codes[..];
     let shift = taps.stride() * (pixels[1] - pixels[0]);
@@ -113,6 +115,17 @@ fn gather<D: Dual>(
         let column = run.column + taps.stride() * pixels[0];
         if shift == 1 && run.tap_step == 1 {
             // Neighbours share all taps but one.
+            if let (Some(line), Some(own)) =
+                (run.line[column..].first_chunk::<4>(), own.first_chunk_mut::<3>())
+            {
+                if run.count == 3 {
+                    let [a, b, c, d] = line.map(|pixel| D::codes(u32::from_le_bytes(pixel)));
+                    own[0] = [a[0], a[1], b[0], b[1]];
+                    own[1] = [b[0], b[1], c[0], c[1]];
+                    own[2] = [c[0], c[1], d[0], d[1]];
+                    return;
+                }
+            }
             let line = &run.line[column..][..run.count + 1];
             let [mut even, mut odd] = D::codes(u32::from_le_bytes(line[0]));
             for (codes, &next) in own.iter_mut().zip(&line[1..]) {
@@ -128,63 +141,6 @@ fn gather<D: Dual>(
             *codes = [a[0], a[1], b[0], b[1]];
         }
     });
-}
-
-/// Adds the products of gathered words to the sums of two output channels. `weights` begin with the chunk of the first
-/// word; `[o, rows, width]` are the first channel within its group, rows and words per row of a chunk.
-#[inline(always)]
-fn multiply<D: Dual>(
-    codes: &[[u32; 4]],
-    weights: &[i8],
-    [o, rows, width]: [usize; 3],
-    sums: [Sums; 2],
-) -> [Sums; 2] {
-    let mut sums = sums;
-    let row = width * BLOCK;
-    let mut weights = &weights[o * row..];
-    for codes in codes.chunks(width) {
-        let (first, second) = weights[..2 * row].split_at(row);
-        sums = products::<D>(codes, [first, second].map(|row| row.as_chunks().0), sums);
-        weights = weights.get(rows * row..).unwrap_or_default();
-    }
-    sums
-}
-
-/// Words of one unrolled round.
-const ROUND: usize = 4;
-
-#[inline(always)]
-fn products<D: Dual>(codes: &[[u32; 4]], weights: [&[[i8; BLOCK]]; 2], sums: [Sums; 2]) -> [Sums; 2] {
-    let mut sums = sums;
-    let [first, second] = weights.map(|row| &row[..codes.len()]);
-    let (rounds, rest) = codes.as_chunks::<ROUND>();
-    let ([first, second], [first_rest, second_rest]) = (
-        [first, second].map(|row| row.as_chunks::<ROUND>().0),
-        [first, second].map(|row| row.as_chunks::<ROUND>().1),
-    );
-    for ((codes, first), second) in rounds.iter().zip(first).zip(second) {
-        for word in 0..ROUND {
-            sums = product::<D>(&codes[word], [first[word], second[word]], sums);
-        }
-    }
-    for ((codes, &first), &second) in rest.iter().zip(first_rest).zip(second_rest) {
-        sums = product::<D>(codes, [first, second], sums);
-    }
-    sums
-}
-
-/// One word of two pixels by two channels: sixteen products.
-#[inline(always)]
-fn product<D: Dual>(codes: &[u32; 4], weights: [[i8; BLOCK]; 2], sums: [Sums; 2]) -> [Sums; 2] {
-    let mut sums = sums;
-    for (sums, word) in sums.iter_mut().zip(weights) {
-        let [even, odd] = D::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
-        for (pixel, sum) in sums.iter_mut().enumerate() {
-            *sum = D::multiply_add(*sum, codes[2 * pixel], even);
-            *sum = D::multiply_add(*sum, codes[2 * pixel + 1], odd);
-        }
-    }
-    sums
 }
 
 /// Stores the sums of up to sixteen output channels of two pixels, as they are or requantized.

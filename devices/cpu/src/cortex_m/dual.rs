@@ -1,5 +1,46 @@
 //! The instructions of the DSP extension that loops use, and a model of them for tests on other machines.
 
+#[cfg(any(test, feature = "dsp"))]
+use candor_core::tensor::BLOCK;
+
+/// Four codes of each of two pixels: codes 0 and 2 of the first, its codes 1 and 3, then those of the second.
+#[cfg(any(test, feature = "dsp"))]
+pub(crate) type Pixels = [u32; 4];
+
+/// How the weights of some output channels lie, as the assembly reads it.
+#[cfg(any(test, feature = "dsp"))]
+#[repr(C)]
+pub(crate) struct Group {
+    /// Bytes of a row: the words of one chunk and output channel.
+    pub row: usize,
+    /// Bytes from one chunk to the next.
+    pub chunk: usize,
+    /// Words, rounded up to an even number; those beyond the last have zero weights.
+    pub words: usize,
+    /// Pairs of output channels, at least one.
+    pub pairs: usize,
+}
+
+/// The specification of [`Dual::multiply`].
+#[cfg(any(test, feature = "dsp"))]
+fn products<D: Dual>(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]]) {
+    let codes = &codes[..group.words];
+    for (pair, sums) in sums.as_chunks_mut::<2>().0.iter_mut().enumerate().take(group.pairs) {
+        for (index, codes) in codes.chunks(group.row / BLOCK).enumerate() {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let weights = &weights[index * group.chunk + (2 * pair + row) * group.row..][..group.row];
+                for (pixels, word) in codes.iter().zip(weights.as_chunks::<BLOCK>().0) {
+                    let [even, odd] = D::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
+                    for (pixel, sum) in sums.iter_mut().enumerate() {
+                        *sum = D::multiply_add(*sum, pixels[2 * pixel], even);
+                        *sum = D::multiply_add(*sum, pixels[2 * pixel + 1], odd);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Arithmetic on the four bytes or two halves of a register.
 #[cfg(any(test, feature = "dsp"))]
 pub(crate) trait Dual {
@@ -8,6 +49,15 @@ pub(crate) trait Dual {
 
     /// Bytes 0 and 2 of a word as signed halves, then bytes 1 and 3: SXTB16.
     fn weights(word: u32) -> [u32; 2];
+
+    /// Adds the products of gathered words to the sums of pairs of output channels; see [`Group`].
+    #[inline(always)]
+    fn multiply(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]])
+    where
+        Self: Sized,
+    {
+        products::<Self>(codes, weights, group, sums);
+    }
 
     /// `sum` plus the products of the low and of the high halves: SMLAD. The result must fit 32 bits.
     fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32;
@@ -25,6 +75,18 @@ pub(crate) struct Instructions;
 
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 impl Dual for Instructions {
+    #[inline(always)]
+    fn multiply(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]]) {
+        let chunks = group.words.div_ceil(group.row / BLOCK);
+        let last = chunks.saturating_sub(1) * group.chunk + 2 * group.pairs * group.row;
+        if group.words > codes.len() || last > weights.len() || 2 * group.pairs > sums.len() || chunks == 0 {
+            return products::<Self>(codes, weights, group, sums);
+        }
+        // SAFETY: the checks above keep every word, row and sum within its slice, and the feature promises the
+        // instructions.
+        unsafe { super::pairs::multiply_pairs(codes.as_ptr(), weights.as_ptr(), sums.as_mut_ptr(), group) }
+    }
+
     #[inline(always)]
     fn codes(word: u32) -> [u32; 2] {
         let (even, odd);

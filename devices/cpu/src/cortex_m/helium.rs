@@ -9,6 +9,7 @@ use super::dual::Greater;
 use crate::loops::{elementwise, resample};
 use crate::statistics;
 use crate::table::Table;
+use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::ops::order::{GROUP, Order};
 use candor_core::ops::{average_pool, depthwise};
 use candor_core::tensor::{BLOCK, Element};
@@ -75,11 +76,9 @@ fn pixel(taps: &Taps<'_>, target: &mut Target<'_>, index: usize, codes: &mut [i8
                 held = Some(start);
             }
             let weights = &weights[rows * start * BLOCK..];
-            for (codes, weights) in codes.chunks(row).zip(weights.chunks(rows * row)).take(chunks) {
-                let quads = sums.as_chunks_mut::<TOGETHER>().0.iter_mut().zip(weights.chunks(TOGETHER * row));
-                for (sums, weights) in quads.take(channels.div_ceil(TOGETHER)) {
-                    products(codes, weights, sums);
-                }
+            let quads = sums.as_chunks_mut::<TOGETHER>().0.iter_mut().take(channels.div_ceil(TOGETHER));
+            for (quad, sums) in quads.enumerate() {
+                products(&codes[..chunks * row], &weights[quad * TOGETHER * row..], [row, rows * row], sums);
             }
         }
         finish(taps, target, index, group, &sums);
@@ -101,22 +100,34 @@ fn gather(taps: &Taps<'_>, index: usize, start: usize, end: usize, codes: &mut [
     });
 }
 
-/// Adds the products of one chunk of codes and the rows of four output channels to their sums.
-#[inline(always)]
-fn products(codes: &[i8], weights: &[i8], sums: &mut [i32; TOGETHER]) {
-    let length = codes.len();
-    let (a, rest) = weights.split_at(length);
-    let (b, rest) = rest.split_at(length);
-    let (c, d) = rest.split_at(length);
+/// Adds the products of whole chunks of codes and the rows of four output channels to their sums; rows have `row`
+/// bytes, and one chunk's lie `stride` after those of the chunk before.
+#[inline(never)]
+fn products(codes: &[i8], weights: &[i8], [row, stride]: [usize; 2], sums: &mut [i32; TOGETHER]) {
     let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *sums;
-    for ((((code, a), b), c), d) in codes.iter().zip(a).zip(b).zip(c).zip(d) {
-        let code = i32::from(*code);
-        sum_a += code * i32::from(*a);
-        sum_b += code * i32::from(*b);
-        sum_c += code * i32::from(*c);
-        sum_d += code * i32::from(*d);
+    for (codes, weights) in codes.chunks(row).zip(weights.chunks(stride)) {
+        let length = codes.len();
+        let (a, rest) = weights.split_at(length);
+        let (b, rest) = rest.split_at(length);
+        let (c, rest) = rest.split_at(length);
+        let d = &rest[..length];
+        for index in 0..length {
+            let code = i32::from(codes[index]);
+            sum_a += code * i32::from(a[index]);
+            sum_b += code * i32::from(b[index]);
+            sum_c += code * i32::from(c[index]);
+            sum_d += code * i32::from(d[index]);
+        }
     }
     *sums = [sum_a, sum_b, sum_c, sum_d];
+}
+
+/// The requantize step of some channels.
+#[inline(never)]
+fn requantize(sums: &[i32], multipliers: &[Multiplier], range: Range, codes: &mut [u8]) {
+    for ((code, &sum), &multiplier) in codes.iter_mut().zip(sums).zip(multipliers) {
+        *code = dense::code(sum, multiplier, range);
+    }
 }
 
 /// Stores the sums of up to sixteen output channels of one pixel, as they are or requantized.
@@ -127,9 +138,7 @@ fn finish(taps: &Taps<'_>, target: &mut Target<'_>, index: usize, group: usize, 
     let mut codes = [0; GROUP];
     if layout.element == Element::Code {
         let multipliers = &taps.multipliers[group..];
-        for ((code, &sum), &multiplier) in codes.iter_mut().zip(&sums[..channels]).zip(multipliers) {
-            *code = dense::code(sum, multiplier, taps.range);
-        }
+        requantize(&sums[..channels], multipliers, taps.range, &mut codes);
     }
     for (index, (codes, sums)) in
         codes[..channels].as_chunks::<BLOCK>().0.iter().zip(sums.as_chunks::<BLOCK>().0).enumerate()
