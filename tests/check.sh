@@ -2,11 +2,11 @@
 # Sets up what is missing, then runs every check of the project and stops at the first that fails.
 #
 # A check whose tool is missing prints `SKIPPED name: why`. To make that a failure, list the name:
-#   CANDOR_REQUIRE=thumb,qemu-aarch64,data,oracle,valgrind,avx2 tests/check.sh
+#   CANDOR_REQUIRE=thumb,qemu-arm,qemu-aarch64,data,oracle,valgrind,avx2 tests/check.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-optional_things="thumb qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx chromium"
+optional_things="thumb qemu-arm qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx chromium"
 export CANDOR_REQUIRE=${CANDOR_REQUIRE:-}
 export CANDOR_DATA=${CANDOR_DATA:-$PWD/../shared/data}
 export CANDOR_PYTHON=${CANDOR_PYTHON:-$PWD/${CANDOR_VENV:-target/venv}/bin/python}
@@ -85,15 +85,21 @@ build_for_microcontrollers() {
   cargo_for thumbv7em-none-eabihf core build -p candor-core -p candor-cpu --no-default-features
 }
 
-# emulated_tests CPU TIERS: core and the kernels on an emulated ARM CPU, which must offer the comma list of tiers.
+# emulated_tests CPU TIERS: core, the kernels and the firmware's library on an emulated ARM CPU, which must offer the comma list of tiers.
 emulated_tests() {
   local library=/usr/aarch64-linux-gnu
   CANDOR_REQUIRE=$2 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
     CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="timeout 900 qemu-aarch64 -cpu $1 -L $library -E LD_LIBRARY_PATH=$library/lib" \
-    cargo_for aarch64-unknown-linux-gnu std,panic_abort test -p candor-core -p candor-cpu --lib 2>&1 | tee -a "$log"
+    cargo_for aarch64-unknown-linux-gnu std,panic_abort test -p candor-core -p candor-cpu -p candor-firmware --lib 2>&1 | tee -a "$log"
 }
 
 host_tests() { cargo test --locked --workspace 2>&1 | tee -a "$log"; }
+
+# More damaged frames and more random schedules than the tests run by themselves.
+supervisor_at_length() {
+  CANDOR_LINK_FRAMES=10000000 cargo test --locked --release -p candor-core --lib link::tests::corruption -- --nocapture
+  CANDOR_SCHEDULES=1000000 cargo test --locked --release -p candor-firmware --lib supervisor::tests::schedules -- --nocapture
+}
 
 # The fuzz targets are a workspace of their own, which follows the versions of this one.
 fuzz_targets() {
@@ -135,7 +141,9 @@ if optional qemu-aarch64 "no Rust, linker or emulator for aarch64; tests/setup.s
   step "tests on a Cortex-A76" emulated_tests cortex-a76 neon,neondot
   step "tests on every ARM extension" emulated_tests max neon,neondot,i8mm
 fi
+# Those of the boards in QEMU are among them; without QEMU they say so.
 step "tests on this machine" host_tests
+step "ten million damaged frames, a million schedules" supervisor_at_length
 if optional valgrind "no valgrind; tests/setup.sh installs it" command -v valgrind; then
   step "instructions of a frame" instructions_of_a_frame
 fi

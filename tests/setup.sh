@@ -54,7 +54,9 @@ if ! command -v cargo >/dev/null; then
   exit 1
 fi
 rust_target thumbv7em-none-eabihf
+rust_target thumbv8m.main-none-eabihf
 rust_target aarch64-unknown-linux-gnu
+packages qemu-system-arm binutils-arm-none-eabi || true
 packages qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || true
 packages valgrind || true
 python_environment || echo "no Python environment: the oracles will be missing" >&2
