@@ -107,14 +107,12 @@ fn unstuff(frame: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn frames_are_read_as_a_board_sent_them() {
     let table: BTreeMap<u16, String> =
-        [(2, "tier {=str}".into()), (3, "trials {=u64} {=u64:016x}".into()), (1, "stack {=usize}".into())].into();
+        [(2, "tier {=str}".into()), (3, "trials {=u64} {=u64:016x}".into()), (1, "stack {=usize}".into())]
+            .into();
     // Three frames of the first run of a board.
     let sent: [(&[u8], &str); 3] = [
         (&[2, 3, 0x64, 0x3a, 0x73, 0x70, 0x7c], "tier dsp"),
-        (
-            &[3, 0x7e, 0xd2, 0xdf, 1, 0x0f, 7, 0x81, 0x91, 0xa1, 0xe5, 0x70],
-            "trials 0 e5a191810f01dfd2",
-        ),
+        (&[3, 0x7e, 0xd2, 0xdf, 1, 0x0f, 7, 0x81, 0x91, 0xa1, 0xe5, 0x70], "trials 0 e5a191810f01dfd2"),
         (&[1, 0xe0, 0x0c, 0x72], "stack 3296"),
     ];
     for (frame, expected) in sent {
@@ -139,4 +137,12 @@ pub fn section_bytes(elf: &[u8], name: &str) -> usize {
 pub fn section(elf: &[u8], name: &str) -> Vec<u8> {
     let file = object::File::parse(elf).expect("the binary is an ELF file");
     file.section_by_name(name).and_then(|section| section.data().ok()).unwrap_or_default().to_vec()
+}
+
+/// Address of a function's first instruction.
+pub fn address(elf: &[u8], name: &str) -> u64 {
+    let file = object::File::parse(elf).expect("the binary is an ELF file");
+    let found = file.symbols().find(|symbol| symbol.name() == Ok(name));
+    // The lowest bit tells of Thumb.
+    found.unwrap_or_else(|| panic!("there is no symbol {name}")).address() & !1
 }

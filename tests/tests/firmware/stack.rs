@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use crate::log;
+
 /// A function.
 #[derive(Debug, Default)]
 struct Function {
@@ -19,8 +21,13 @@ struct Function {
 pub fn bound(elf: &Path, entry: &str) -> (usize, Vec<String>) {
     let output = Command::new("arm-none-eabi-objdump").args(["-d", "--no-show-raw-insn"]).arg(elf).output();
     let output = output.expect("arm-none-eabi-objdump starts; tests/setup.sh installs it");
-    let functions = functions(&String::from_utf8_lossy(&output.stdout));
-    deepest(&functions, entry, &mut Vec::new())
+    let text = String::from_utf8_lossy(&output.stdout);
+    // One function may have several names, of which objdump prints one.
+    let bytes = std::fs::read(elf).expect("the binary was built");
+    let address = format!("{:08x} <", log::address(&bytes, entry));
+    let name = text.lines().find_map(|line| line.strip_prefix(&address)?.strip_suffix(">:"));
+    let name = name.unwrap_or_else(|| panic!("there is no function {entry} at {address}"));
+    deepest(&functions(&text), name, &mut Vec::new())
 }
 
 fn deepest(
