@@ -251,6 +251,8 @@ impl Supervisor {
         {
             self.state = State::Closed;
             self.status_at_us = 0;
+            #[cfg(feature = "defmt")]
+            defmt::info!("closed at {=u64} us", now_us);
         }
         self.done |= Task::Judge as u8;
     }

@@ -7,6 +7,7 @@ mod log;
 mod model;
 mod networks;
 mod stack;
+mod stream;
 mod supervisor;
 
 use std::fmt::Write;

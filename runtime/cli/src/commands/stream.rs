@@ -3,6 +3,7 @@
 mod deadline;
 mod eyes;
 mod lessons;
+mod lifeline;
 mod recorder;
 mod results;
 mod signals;
@@ -23,6 +24,7 @@ use candor::{Package, Session};
 use clap::Args;
 use eyes::Eyes;
 use lessons::Lessons;
+use lifeline::Lifeline;
 use recorder::Recorder;
 use results::Results;
 use signals::Signals;
@@ -103,6 +105,12 @@ pub struct StreamArguments {
     /// Findings that are remembered for corrected masks
     #[arg(long, default_value_t = 64)]
     remember: usize,
+    /// A supervisor's line: unix:PATH, tcp:ADDRESS or tty:PATH
+    #[arg(long)]
+    link: Option<String>,
+    /// Let the supervisor go on after this stop, whose number it told
+    #[arg(long, requires = "link")]
+    acknowledge: Option<u32>,
     #[command(flatten)]
     options: RunOptions,
     /// Exit with 10 when an alert was raised that is more than a notice
@@ -142,6 +150,8 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let eyes = Eyes::open(arguments.view.as_deref(), arguments.metrics.as_deref(), arguments.expose)?;
     let mut results = Results::open(arguments.out.as_deref(), classes)?;
     let lessons = Lessons::open(arguments.labels.as_deref())?;
+    let mut lifeline =
+        Lifeline::open(&package, arguments.link.as_deref(), arguments.acknowledge, &run, &clock)?;
     let tier = session.tier().name();
     let digest = hex(&package.digest()?);
     eyes.introduce(&session, &digest, options.deadline_us, run.memory)?;
@@ -166,7 +176,7 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let ring = Arc::new(Ring::continuing(ledger));
     let complete = Arc::new(AtomicBool::new(false));
     pump(Pump { source, pace, frames: arguments.frames }, &ring, clock, &complete)?;
-    let outcome = drive(&mut stream, &ring, &clock, &signals, &eyes, &mut results, &lessons);
+    let outcome = drive(&mut stream, &ring, &clock, &signals, &eyes, &mut results, &lessons, &mut lifeline);
     let cause = match &outcome {
         Err(_) => StopCause::Failure,
         Ok(()) if signals.stop.load(Ordering::SeqCst) => StopCause::Signal,
@@ -187,6 +197,7 @@ fn drive(
     eyes: &Eyes,
     results: &mut Results,
     lessons: &Lessons,
+    lifeline: &mut Lifeline<'_>,
 ) -> Result<(), Failure> {
     loop {
         if signals.stop.load(Ordering::SeqCst) {
@@ -195,8 +206,11 @@ fn drive(
         if signals.acknowledge.swap(false, Ordering::SeqCst) {
             stream.acknowledge(clock);
         }
-        match stream.step(ring, clock, STEP)? {
+        // What stands after the frame before: the frame itself is still being told of.
+        let worst = stream.guard().alerts.worst();
+        match stream.step(ring, clock, lifeline.patience(STEP))? {
             Step::Report(report) => {
+                lifeline.tell(&report, worst, clock);
                 eyes.show_frame(&report);
                 results.write(&report);
             }
@@ -208,6 +222,7 @@ fn drive(
             let used = stream.learn(corrected.sequence, truth, clock).is_ok();
             lessons.done(&corrected, used);
         }
+        lifeline.beat(clock);
         eyes.show(stream, ring);
     }
 }

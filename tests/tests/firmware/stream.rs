@@ -1,0 +1,193 @@
+//! `candor stream` on this machine and the supervisor in QEMU on the other end of a socket: what goes wrong with the
+//! box opens the interlock.
+//!
+//! `CANDOR_TRIES` sets how often each fault is tried.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use candor_core::package::{Package as View, Section};
+use candor_tests::binaries::binary;
+use candor_tests::workspace_root;
+
+use crate::board::{self, BOARDS};
+use crate::{log, networks, supervisor};
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.0.id().to_string()]).status();
+        assert!(status.expect("kill starts").success());
+    }
+}
+
+/// The supervisor in QEMU.
+struct Guardian {
+    _qemu: Process,
+    elf: PathBuf,
+    folder: PathBuf,
+}
+
+impl Guardian {
+    fn start(folder: &Path) -> Self {
+        let (build, ..) = supervisor::build(folder, None);
+        let serial = format!("socket,id=line,path={},server=on,wait=off", folder.join("line").display());
+        let log = format!("file:{}", folder.join("log").display());
+        let qemu = Command::new("qemu-system-arm")
+            .args(["-machine", BOARDS[0].name, "-display", "none", "-monitor", "none", "-chardev", &serial])
+            .args(["-serial", "chardev:line", "-serial", &log, "-kernel"])
+            .arg(&build.elf)
+            .spawn()
+            .expect("QEMU starts");
+        let own = Self { _qemu: Process(qemu), elf: build.elf, folder: folder.to_path_buf() };
+        wait("the supervisor starts", || own.lines().iter().any(|line| line.starts_with("start ")));
+        own
+    }
+
+    fn lines(&self) -> Vec<String> {
+        log::decode(&self.elf, &std::fs::read(self.folder.join("log")).unwrap_or_default())
+    }
+
+    /// Stops and closings so far; the cause of the last stop.
+    fn told(&self) -> (usize, usize, u8) {
+        let lines = self.lines();
+        let cause = |line: &String| line.split(' ').nth(3).and_then(|cause| cause.parse().ok());
+        let stops: Vec<&String> = lines.iter().filter(|line| line.starts_with("stop ")).collect();
+        let closings = lines.iter().filter(|line| line.starts_with("closed ")).count();
+        (stops.len(), closings, stops.last().copied().and_then(cause).unwrap_or(0))
+    }
+}
+
+fn wait(what: &str, done: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A box that streams `package` and lifts stop `latch`.
+fn stream(guardian: &Guardian, package: &Path, source: &[&str], latch: usize) -> Process {
+    let mut candor = Command::new(binary("candor"));
+    candor.arg("stream").arg(package).args(source).args([
+        "--threads",
+        "1",
+        "--acknowledge",
+        &latch.to_string(),
+    ]);
+    candor.arg("--link").arg(format!("unix:{}", guardian.folder.join("line").display()));
+    candor.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Process(candor.spawn().expect("candor starts"))
+}
+
+const PHANTOM: [&str; 4] = ["--source", "phantom:seed=7", "--rate", "20"];
+const STALLING: [&str; 4] = ["--source", "phantom:seed=7,stall=90@120..121", "--rate", "20"];
+
+/// A box whose results are let through. A machine that stands still for a moment stops it too; then it is started
+/// again.
+fn closed(guardian: &Guardian, package: &Path, source: &[&str]) -> Process {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (stops, closings, _) = guardian.told();
+        let process = stream(guardian, package, source, stops + 1);
+        while Instant::now() < end {
+            let now = guardian.told();
+            if now.1 > closings && now.0 == stops {
+                return process;
+            }
+            if now.0 > stops {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(Instant::now() < end, "the interlock never closed: {:?}", guardian.lines());
+    }
+}
+
+/// Fails unless the interlock opens for one of `causes`.
+fn opens(guardian: &Guardian, stops: usize, causes: &[u8], what: &str) {
+    wait(what, || guardian.told().0 > stops);
+    let cause = guardian.told().2;
+    assert!(causes.contains(&cause), "{what}: stopped for cause {cause}");
+}
+
+/// Flips a bit of every weight in the memory of a process.
+fn damage_weights(process: &Process, package: &Path) {
+    let bytes = std::fs::read(package).expect("the package is there");
+    let mut aligned = vec![0; bytes.len() + 64];
+    let shift = aligned.as_ptr().align_offset(64);
+    aligned[shift..shift + bytes.len()].copy_from_slice(&bytes);
+    let view = View::parse(&aligned[shift..shift + bytes.len()]).expect("the package is sound");
+    let entry = view.entries().flatten().find(|entry| entry.section == Section::Weights).expect("weights");
+    let name = package.canonicalize().expect("a path");
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", process.0.id())).expect("a process has maps");
+    let line = maps.lines().find(|line| line.ends_with(name.to_str().expect("a plain path")));
+    let start = line.and_then(|line| line.split('-').next()).expect("the package is mapped");
+    let place = u64::from_str_radix(start, 16).expect("an address") + entry.offset as u64 + 64;
+    let mut memory = OpenOptions::new().write(true).read(true).open(format!("/proc/{}/mem", process.0.id()));
+    let memory: &mut File = memory.as_mut().expect("a parent may write");
+    let mut weights = [0; 16];
+    memory.seek(SeekFrom::Start(place)).expect("the place is mapped");
+    memory.read_exact(&mut weights).expect("the place can be read");
+    weights.iter_mut().for_each(|weight| *weight ^= 0x40);
+    memory.seek(SeekFrom::Start(place)).expect("the place is mapped");
+    memory.write_all(&weights).expect("a private page can be written");
+}
+
+#[test]
+#[cfg_attr(not(target_os = "linux"), ignore = "writes to the memory of a process as Linux has it")]
+fn what_goes_wrong_with_a_streaming_box_opens_the_interlock() {
+    if board::tools().is_none() {
+        return;
+    }
+    let tries = std::env::var("CANDOR_TRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let guardian = Guardian::start(folder.path());
+    let (phantom, other) =
+        (workspace_root().join("models/packages/phantom.candor"), folder.path().join("other"));
+    std::fs::write(&other, networks::unet8(32)).expect("the folder can be written");
+    for _ in 0..tries {
+        let process = closed(&guardian, &phantom, &PHANTOM);
+        let stops = guardian.told().0;
+        process.signal("-KILL");
+        opens(&guardian, stops, &[3], "a killed box");
+
+        let process = closed(&guardian, &phantom, &PHANTOM);
+        let stops = guardian.told().0;
+        process.signal("-STOP");
+        opens(&guardian, stops, &[3], "a stopped box");
+        drop(process);
+
+        let process = closed(&guardian, &phantom, &PHANTOM);
+        let stops = guardian.told().0;
+        damage_weights(&process, &phantom);
+        opens(&guardian, stops, &[16], "flipped weights in memory");
+        drop(process);
+
+        let stops = guardian.told().0;
+        let process = stream(&guardian, &other, &PHANTOM, stops + 1);
+        opens(&guardian, stops, &[9], "another package");
+        drop(process);
+
+        let process = closed(&guardian, &phantom, &STALLING);
+        let stops = guardian.told().0;
+        opens(&guardian, stops, &[12], "a source that stands still");
+        drop(process);
+    }
+    println!("{tries} tries of five faults; {:?}", guardian.told());
+}
