@@ -1,4 +1,5 @@
-//! What a measurement on an emulated board needs besides its log: an argument, an end, the depth of the stack.
+//! What a measurement on an emulated board needs besides its log: an argument, an end, the depth of the
+//! stack.
 
 use cortex_m_rt::exception;
 use cortex_m_semihosting::debug::{EXIT_FAILURE, EXIT_SUCCESS, exit};

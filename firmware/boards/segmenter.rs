@@ -1,7 +1,8 @@
 //! Segments golden frames of the package it was built with, and tells the digest of everything it computed.
 //!
-//! `CANDOR_MODEL` names a Rust file with the package and its schedule, as `cargo firmware` writes it. The argument is
-//! the number of frames after the first, which are run without digests, so that their instructions can be counted.
+//! `CANDOR_MODEL` names a Rust file with the package and its schedule, as `cargo firmware` writes it. The
+//! argument is the number of frames after the first, which are run without digests, so that their
+//! instructions can be counted.
 #![no_std]
 #![no_main]
 

@@ -1,7 +1,8 @@
 //! The supervisor on a board: the line to the box on UART0, logs on UART1, the interlock on the board's LEDs.
 //!
-//! `CANDOR_SUPERVISOR` names a Rust file with the package and the golden tiles, as `cargo firmware` writes it. A panic
-//! cannot happen: the handler calls what does not exist, so that a binary which could reach it does not link.
+//! `CANDOR_SUPERVISOR` names a Rust file with the package and the golden tiles, as `cargo firmware` writes
+//! it. A panic cannot happen: the handler calls what does not exist, so that a binary which could reach it
+//! does not link.
 #![no_std]
 #![no_main]
 
@@ -28,7 +29,8 @@ static mut SUPERVISOR: Option<Supervisor> = None;
 #[cortex_m_rt::entry]
 #[allow(static_mut_refs, reason = "taken once")]
 fn main() -> ! {
-    // SAFETY: this function runs once, nothing else names the variable, a black box is its words, and any words are one.
+    // SAFETY: this function runs once, nothing else names the variable, a black box is its words, and any
+    // words are one.
     let black_box = unsafe { &mut *BLACK_BOX.as_mut_ptr().cast::<BlackBox>() };
     let went_on = black_box.open();
     // Memory that kept its record was not without power: it was the watchdog.

@@ -1,4 +1,5 @@
-//! Computes random convolutions and tells a digest of the outputs of every hundred; the argument is how many hundreds.
+//! Computes random convolutions and tells a digest of the outputs of every hundred; the argument is how
+//! many hundreds.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! What survives a reset: why it happened, and the last stops, in memory that nothing clears, under a checksum.
+//! What survives a reset: why it happened, and the last stops, in memory that nothing clears, under a
+//! checksum.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
@@ -29,8 +30,8 @@ impl BlackBox {
         Self([0; WORDS])
     }
 
-    /// Reads what the memory holds, or begins anew where its checksum does not match, and counts one more reset.
-    /// Returns whether the record went on.
+    /// Reads what the memory holds, or begins anew where its checksum does not match, and counts one more
+    /// reset. Returns whether the record went on.
     pub fn open(&mut self) -> bool {
         let sound = self.checksum() == self.word(WORDS - 1) && self.word(0) > 0;
         if !sound {

@@ -1,4 +1,5 @@
-//! What runs on a microcontroller beside an imaging box, without hardware: everything here also runs on a host.
+//! What runs on a microcontroller beside an imaging box, without hardware: everything here also runs on a
+//! host.
 //!
 //! Boards are in `boards/`; they implement the ports and hold all that is unsafe.
 #![cfg_attr(not(test), no_std)]

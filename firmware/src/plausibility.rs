@@ -1,5 +1,5 @@
-//! Whether a sensor's frames can be real: saturation, dead rows, constant and repeated frames, drift of the histogram,
-//! contact. In integers, a row at a time, without keeping a frame, and without asking the box.
+//! Whether a sensor's frames can be real: saturation, dead rows, constant and repeated frames, drift of the
+//! histogram, contact. In integers, a row at a time, without keeping a frame, and without asking the box.
 
 use crc::{CRC_32_ISCSI, Crc, Digest, Table};
 
@@ -41,8 +41,8 @@ pub struct Plausible {
     pub repeats_max: u32,
     /// Greatest sum of absolute differences of histogram shares, in 1/1024.
     pub drift_max: u32,
-    /// Rows next to the probe, and least mean difference of neighbours in them, in 1/16; 0 for sensors that touch
-    /// nothing.
+    /// Rows next to the probe, and least mean difference of neighbours in them, in 1/16; 0 for sensors that
+    /// touch nothing.
     pub contact: (u32, u32),
 }
 

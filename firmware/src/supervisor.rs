@@ -1,8 +1,9 @@
-//! Keeps an imaging box honest from outside: opens the interlock when the box falls silent, repeats itself, answers
-//! wrongly or raises an alarm, and keeps it open until a person says otherwise and the box has proved itself.
+//! Keeps an imaging box honest from outside: opens the interlock when the box falls silent, repeats itself,
+//! answers wrongly or raises an alarm, and keeps it open until a person says otherwise and the box has
+//! proved itself.
 //!
-//! The supervisor is a state machine: [`Supervisor::poll`] is given the time, does a bounded amount of work, and
-//! returns. It starts stopped.
+//! The supervisor is a state machine: [`Supervisor::poll`] is given the time, does a bounded amount of
+//! work, and returns. It starts stopped.
 
 mod cause;
 mod challenge;
@@ -121,8 +122,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Stopped for `cause`, which is [`Cause::PowerOn`] or what made the processor start again. `latch` is the number
-    /// of stops before.
+    /// Stopped for `cause`, which is [`Cause::PowerOn`] or what made the processor start again. `latch` is
+    /// the number of stops before.
     pub const fn new(settings: Settings, cause: Cause, latch: u32) -> Self {
         Self {
             plausibility: Plausibility::new(settings.plausible),

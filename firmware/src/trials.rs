@@ -1,5 +1,5 @@
-//! Random convolutions, the same on every machine that runs them: each is drawn from its number, computed by whatever
-//! kernels there are, and answered with the digest of its output.
+//! Random convolutions, the same on every machine that runs them: each is drawn from its number, computed
+//! by whatever kernels there are, and answered with the digest of its output.
 
 use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::digest;

@@ -54,8 +54,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// What a refused frame says of the box. Damaged bytes say nothing but that a frame is lost, which the next one's
-    /// number or the silence tells.
+    /// What a refused frame says of the box. Damaged bytes say nothing but that a frame is lost, which the
+    /// next one's number or the silence tells.
     pub(super) const fn of_refusal(refusal: Refusal) -> Option<Self> {
         match refusal {
             Refusal::Replay => Some(Self::Replay),

@@ -1,7 +1,7 @@
 //! Questions that only a box with the right weights, a right driver and time to spare answers.
 //!
-//! A tile is a generated input whose output digest the package fixes: inference is exact to the bit, so there is one
-//! right answer. Which tile is asked for, nobody knows beforehand.
+//! A tile is a generated input whose output digest the package fixes: inference is exact to the bit, so
+//! there is one right answer. Which tile is asked for, nobody knows beforehand.
 
 use super::{Cause, Settings};
 use candor_core::link::Message;
@@ -84,8 +84,8 @@ impl Challenge {
         Ok(())
     }
 
-    /// Mixes the moment into what was drawn before (Murmur3's finaliser; Appleby 2011): no secret, but no pattern
-    /// that a stuck box could follow by chance.
+    /// Mixes the moment into what was drawn before (Murmur3's finaliser; Appleby 2011): no secret, but no
+    /// pattern that a stuck box could follow by chance.
     fn draw(&mut self, now_us: u64) -> u32 {
         let mut z = self.state.wrapping_add(0x9e37_79b9) ^ (now_us as u32) ^ ((now_us >> 32) as u32);
         z = (z ^ (z >> 16)).wrapping_mul(0x85eb_ca6b);

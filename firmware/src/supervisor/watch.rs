@@ -4,8 +4,8 @@ use super::{Cause, Settings};
 use candor_core::alert::Severity;
 use candor_core::link::{Calibration, Finding, Message, Received};
 
-/// How fast the quickest way of a frame is forgotten, as a fraction of time: clocks drift apart by up to 200 parts in
-/// a million.
+/// How fast the quickest way of a frame is forgotten, as a fraction of time: clocks drift apart by up to
+/// 200 parts in a million.
 const DRIFT_SHIFT: u32 = 12;
 
 /// What is remembered of the frames since the last acknowledgement.

@@ -1,10 +1,11 @@
-//! The link between an imaging box and its supervisor: what a frame on the wire says and how its bytes are made.
+//! The link between an imaging box and its supervisor: what a frame on the wire says and how its bytes are
+//! made.
 //!
 //! A frame is a [`Frame`] as postcard 1 writes it, its integers of full width so that a message has one
-//! length, then its CRC-32C in four bytes, least significant first, all of it stuffed by COBS (Cheshire & Baker
-//! 1999) and ended by a zero byte. A sender also begins each frame with a zero, so that what noise left on the
-//! line cannot swallow it. Whoever receives needs only the bytes between two zeros: no state outlives a frame
-//! but the sequence number.
+//! length, then its CRC-32C in four bytes, least significant first, all of it stuffed by COBS (Cheshire &
+//! Baker 1999) and ended by a zero byte. A sender also begins each frame with a zero, so that what noise
+//! left on the line cannot swallow it. Whoever receives needs only the bytes between two zeros: no state
+//! outlives a frame but the sequence number.
 
 mod receiver;
 
@@ -23,7 +24,8 @@ pub const PLAIN_BYTES_MAX: usize = WIRE_BYTES_MAX - 3;
 /// Bytes of the CRC.
 const CRC_BYTES: usize = 4;
 
-/// CRC-32C (Castagnoli, Bräuer & Herrmann 1993): finds every error of up to five bits in frames as short as these.
+/// CRC-32C (Castagnoli, Bräuer & Herrmann 1993): finds every error of up to five bits in frames as short as
+/// these.
 static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISCSI);
 
 /// One frame of either direction.

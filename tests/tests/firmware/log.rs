@@ -1,9 +1,9 @@
 //! Logs of a board as lines of text, and the sizes of its sections.
 //!
-//! The boards log by defmt 1 over a UART: frames in rzCOBS between zeros, of which each holds the address of its
-//! message among the symbols of section `.defmt` and then its arguments. defmt's own decoder depends on crates under
-//! a licence that this project does not take, so what the boards use of the format is read here: integers, strings,
-//! and hexadecimal hints.
+//! The boards log by defmt 1 over a UART: frames in rzCOBS between zeros, of which each holds the address
+//! of its message among the symbols of section `.defmt` and then its arguments. defmt's own decoder depends
+//! on crates under a licence that this project does not take, so what the boards use of the format is read
+//! here: integers, strings, and hexadecimal hints.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -74,8 +74,8 @@ fn argument(parameter: &str, rest: &mut &[u8]) -> Option<String> {
     })
 }
 
-/// Undoes reverse-zero-compressing COBS, as defmt's documentation describes it: from the end, a control byte and the
-/// bytes that it speaks of. Zeros may be left over at the end.
+/// Undoes reverse-zero-compressing COBS, as defmt's documentation describes it: from the end, a control
+/// byte and the bytes that it speaks of. Zeros may be left over at the end.
 fn unstuff(frame: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::new();
     let mut bytes = frame.iter().rev().copied();

@@ -102,8 +102,8 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
 /// The table that `cargo firmware` is for.
 fn table(rows: &[Figures]) -> String {
     let mut text = String::from(
-        "| board | package | its bytes | flash beyond it | static RAM | of that arena | worst stack | instructions per \
-         frame | per MAC |\n|---|---|---|---|---|---|---|---|---|\n",
+        "| board | package | its bytes | flash beyond it | static RAM | of that arena | worst stack \
+         | instructions per frame | per MAC |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let per_mac = row.instructions as f64 / row.macs as f64;

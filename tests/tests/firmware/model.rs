@@ -1,4 +1,5 @@
-//! A package as a board takes it: a Rust file with its bytes and its schedule; and what a board must say of it.
+//! A package as a board takes it: a Rust file with its bytes and its schedule; and what a board must say of
+//! it.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -59,8 +59,8 @@ impl Draft {
     }
 }
 
-/// A package of a U-Net with 8, 16 and 32 channels over one channel of `side` × `side`, two convolutions at each
-/// scale, two classes.
+/// A package of a U-Net with 8, 16 and 32 channels over one channel of `side` × `side`, two convolutions at
+/// each scale, two classes.
 pub fn unet8(side: usize) -> Vec<u8> {
     let extent = side as i64;
     let mut draft = Draft { model: Model::image(&[1, 1, extent, extent]), random: SplitMix64::new(8) };

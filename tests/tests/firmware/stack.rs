@@ -1,7 +1,7 @@
 //! An upper bound of a binary's stack, from its disassembly: the frame of every function, and who calls whom.
 //!
-//! The bound counts every push of a function whether or not they happen together. It refuses what it cannot see
-//! through: recursion, and calls through a register.
+//! The bound counts every push of a function whether or not they happen together. It refuses what it cannot
+//! see through: recursion, and calls through a register.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -111,10 +111,24 @@ fn registers(operands: &str) -> usize {
 
 #[test]
 fn frames_and_calls_are_read_as_they_are_printed() {
-    let text = "\n00000400 <main>:\n 400:\tpush\t{r7, lr}\n 402:\tvpush\t{d8-d9}\n 404:\tsub\tsp, #308\t@ 0x134\n\
-                \x20406:\tbl\t00000500 <leaf>\n 408:\tbne.n\t400 <main>\n 40a:\tb.w\t600 <tail>\n\n00000500 <leaf>:\n\
-                \x20500:\tstmdb\tsp!, {r8, r9, sl, fp}\n 504:\tsub.w\tsp, sp, #608\t@ 0x260\n 508:\tb.n\t504 <leaf+0x4>\n\n\
-                00000600 <tail>:\n 600:\tstr.w\tr8, [sp, #-4]!\n 604:\tblx\tr3\n";
+    let text = "
+00000400 <main>:
+ 400:\tpush\t{r7, lr}
+ 402:\tvpush\t{d8-d9}
+ 404:\tsub\tsp, #308\t@ 0x134
+ 406:\tbl\t00000500 <leaf>
+ 408:\tbne.n\t400 <main>
+ 40a:\tb.w\t600 <tail>
+
+00000500 <leaf>:
+ 500:\tstmdb\tsp!, {r8, r9, sl, fp}
+ 504:\tsub.w\tsp, sp, #608\t@ 0x260
+ 508:\tb.n\t504 <leaf+0x4>
+
+00000600 <tail>:
+ 600:\tstr.w\tr8, [sp, #-4]!
+ 604:\tblx\tr3
+";
     let functions = functions(text);
     assert_eq!(functions["main"].bytes, 8 + 16 + 308);
     assert_eq!(functions["main"].calls, ["leaf", "tail"]);

@@ -1,5 +1,5 @@
-//! `candor stream` on this machine and the supervisor in QEMU on the other end of a socket: what goes wrong with the
-//! box opens the interlock.
+//! `candor stream` on this machine and the supervisor in QEMU on the other end of a socket: what goes wrong
+//! with the box opens the interlock.
 //!
 //! `CANDOR_TRIES` sets how often each fault is tried.
 
@@ -98,8 +98,8 @@ fn stream(guardian: &Guardian, package: &Path, source: &[&str], latch: usize) ->
 const PHANTOM: [&str; 4] = ["--source", "phantom:seed=7", "--rate", "20"];
 const STALLING: [&str; 4] = ["--source", "phantom:seed=7,stall=90@120..121", "--rate", "20"];
 
-/// A box whose results are let through. A machine that stands still for a moment stops it too; then it is started
-/// again.
+/// A box whose results are let through. A machine that stands still for a moment stops it too; then it is
+/// started again.
 fn closed(guardian: &Guardian, package: &Path, source: &[&str]) -> Process {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -55,7 +55,8 @@ fn contract(folder: &Path, package: u64, tiles: &[(u32, u64)], hang_at_us: Optio
     file
 }
 
-/// The supervisor of the embedded package: the binary, the package's name on the line, seeds and right answers.
+/// The supervisor of the embedded package: the binary, the package's name on the line, seeds and right
+/// answers.
 pub fn build(folder: &Path, hang_at_us: Option<u64>) -> (Build, u64, Vec<(u32, u64)>) {
     let package = phantom();
     let digest = short(package.view().expect("a package").digest());

@@ -10,7 +10,8 @@ pub(super) struct Taps<'a> {
     input: Rows<'a>,
     /// Stored row of the first tap, and rows from one tap row to the next.
     rows: [usize; 2],
-    /// Stored column of the first output's first tap, columns from one output to the next, and from tap to tap.
+    /// Stored column of the first output's first tap, columns from one output to the next, and from tap to
+    /// tap.
     columns: [usize; 3],
     pub order: Order,
     pub weights: &'a [i8],
@@ -48,8 +49,8 @@ const ROUNDING: f32 = 12_582_912.0;
 
 /// [`candor_core::arithmetic::requantize`] with both clamps on integers.
 ///
-/// The bits of a float rise with its value, as those of an integer do; so even where a product is too great for
-/// `ROUNDING` it lies on its own side of the range, and a negative float is below every positive one.
+/// The bits of a float rise with its value, as those of an integer do; so even where a product is too great
+/// for `ROUNDING` it lies on its own side of the range, and a negative float is below every positive one.
 #[inline(always)]
 pub(super) fn code(sum: i32, multiplier: Multiplier, range: Range) -> u8 {
     let product = sum as f32 * multiplier.get();

@@ -1,8 +1,9 @@
-//! The dsp tier: two pixels by two output channels at a time, four products of 16 bits per pair of instructions.
+//! The dsp tier: two pixels by two output channels at a time, four products of 16 bits per pair of
+//! instructions.
 //!
-//! The taps of two neighbouring pixels are gathered once, widened to halves, and then meet the weights of every output
-//! channel. A product of a code and a weight fits 16 by 16 bits, and a sum of a plan's products fits 32, so every sum
-//! is exact.
+//! The taps of two neighbouring pixels are gathered once, widened to halves, and then meet the weights of
+//! every output channel. A product of a code and a weight fits 16 by 16 bits, and a sum of a plan's
+//! products fits 32, so every sum is exact.
 
 use super::blocks;
 use super::dense::{self, Dense, Taps, Target, code};

@@ -69,6 +69,25 @@ pub(crate) trait Greater {
     fn greater(a: u32, b: u32) -> u32;
 }
 
+/// One instruction on registers that touches neither memory nor flags.
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+macro_rules! instruction {
+    ($text:literal, $($operand:expr),+) => {{
+        let result: u32;
+        // SAFETY: register arithmetic of the DSP extension, which the feature promises. Nothing overflows, so
+        // the flag that tells of it is preserved.
+        unsafe {
+            core::arch::asm!(
+                $text,
+                lateout(reg) result,
+                $(in(reg) $operand,)+
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        result
+    }};
+}
+
 /// The processor's own.
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 pub(crate) struct Instructions;
@@ -82,43 +101,24 @@ impl Dual for Instructions {
         if group.words > codes.len() || last > weights.len() || 2 * group.pairs > sums.len() || chunks == 0 {
             return products::<Self>(codes, weights, group, sums);
         }
-        // SAFETY: the checks above keep every word, row and sum within its slice, and the feature promises the
-        // instructions.
+        // SAFETY: the checks above keep every word, row and sum within its slice, and the feature promises
+        // the instructions.
         unsafe { super::pairs::multiply_pairs(codes.as_ptr(), weights.as_ptr(), sums.as_mut_ptr(), group) }
     }
 
     #[inline(always)]
     fn codes(word: u32) -> [u32; 2] {
-        let (even, odd);
-        // SAFETY: register arithmetic of the DSP extension, which the feature promises.
-        unsafe {
-            core::arch::asm!("uxtb16 {}, {}", out(reg) even, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-            core::arch::asm!("uxtb16 {}, {}, ror #8", out(reg) odd, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-        }
-        [even, odd]
+        [instruction!("uxtb16 {}, {}", word), instruction!("uxtb16 {}, {}, ror #8", word)]
     }
 
     #[inline(always)]
     fn weights(word: u32) -> [u32; 2] {
-        let (even, odd);
-        // SAFETY: register arithmetic of the DSP extension, which the feature promises.
-        unsafe {
-            core::arch::asm!("sxtb16 {}, {}", out(reg) even, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-            core::arch::asm!("sxtb16 {}, {}, ror #8", out(reg) odd, in(reg) word, options(pure, nomem, nostack, preserves_flags));
-        }
-        [even, odd]
+        [instruction!("sxtb16 {}, {}", word), instruction!("sxtb16 {}, {}, ror #8", word)]
     }
 
     #[inline(always)]
     fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32 {
-        let result;
-        // SAFETY: register arithmetic of the DSP extension, which the feature promises. The sum does not overflow,
-        // so the flag that tells of it is preserved.
-        unsafe {
-            core::arch::asm!("smlad {}, {}, {}, {}", lateout(reg) result, in(reg) codes, in(reg) weights, in(reg) sum,
-                options(pure, nomem, nostack, preserves_flags));
-        }
-        result
+        instruction!("smlad {}, {}, {}, {}", codes, weights, sum) as i32
     }
 }
 
@@ -129,8 +129,14 @@ impl Greater for Instructions {
         let result;
         // SAFETY: register arithmetic of the DSP extension, which the feature promises.
         unsafe {
-            core::arch::asm!("uqsub8 {0}, {2}, {1}", "uadd8 {0}, {0}, {1}", out(reg) result, in(reg) a, in(reg) b,
-                options(pure, nomem, nostack));
+            core::arch::asm!(
+                "uqsub8 {0}, {2}, {1}",
+                "uadd8 {0}, {0}, {1}",
+                out(reg) result,
+                in(reg) a,
+                in(reg) b,
+                options(pure, nomem, nostack)
+            );
         }
         result
     }

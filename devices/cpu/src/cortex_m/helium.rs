@@ -1,7 +1,8 @@
-//! The helium tier: plain loops over bytes, which the compiler turns into vectors with predicated tails on an M55.
+//! The helium tier: plain loops over bytes, which the compiler turns into vectors with predicated tails on
+//! an M55.
 //!
-//! Sums of products of signed bytes are one instruction there, so codes are centred by flipping their top bit while
-//! they are gathered, and sums begin with `128·Σw` more.
+//! Sums of products of signed bytes are one instruction there, so codes are centred by flipping their top
+//! bit while they are gathered, and sums begin with `128·Σw` more.
 
 use super::blocks;
 use super::dense::{self, Dense, Taps, Target};
@@ -100,8 +101,8 @@ fn gather(taps: &Taps<'_>, index: usize, start: usize, end: usize, codes: &mut [
     });
 }
 
-/// Adds the products of whole chunks of codes and the rows of four output channels to their sums; rows have `row`
-/// bytes, and one chunk's lie `stride` after those of the chunk before.
+/// Adds the products of whole chunks of codes and the rows of four output channels to their sums; rows have
+/// `row` bytes, and one chunk's lie `stride` after those of the chunk before.
 #[inline(never)]
 fn products(codes: &[i8], weights: &[i8], [row, stride]: [usize; 2], sums: &mut [i32; TOGETHER]) {
     let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *sums;

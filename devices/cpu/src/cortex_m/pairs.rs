@@ -3,7 +3,8 @@
 use super::dual::{Group, Pixels};
 use core::arch::naked_asm;
 
-/// Sixteen products: the codes of two pixels at `r0` by the weights of two output channels at `r1` and `r1 + r2`.
+/// Sixteen products: the codes of two pixels at `r0` by the weights of two output channels at `r1` and `r1
+/// + r2`.
 macro_rules! word {
     () => {
         "
@@ -26,10 +27,17 @@ macro_rules! word {
     };
 }
 
+/// Two words.
+macro_rules! words {
+    () => {
+        concat!(word!(), word!())
+    };
+}
+
 /// [`super::dual::Dual::multiply`].
 ///
-/// `r0` walks the codes up to `r3`, `r1` a row of weights of `r2` bytes; `r8` to `r11` hold the sums. On the stack lie
-/// codes, weights of the pair, sums, group, words left, pairs left, and the row at hand.
+/// `r0` walks the codes up to `r3`, `r1` a row of weights of `r2` bytes; `r8` to `r11` hold the sums. On
+/// the stack lie codes, weights of the pair, sums, group, words left, pairs left, and the row at hand.
 ///
 /// # Safety
 /// Codes, weights and sums hold what `group` says, of which there is at least one word and one pair.
@@ -66,17 +74,14 @@ pub(super) unsafe extern "C" fn multiply_pairs(
         tst r12, #2
         beq 5f
         ",
-        word!(),
-        word!(),
+        words!(),
         "
         cmp r0, r3
         beq 6f
     5:
         ",
-        word!(),
-        word!(),
-        word!(),
-        word!(),
+        words!(),
+        words!(),
         "
         cmp r0, r3
         bne 5b

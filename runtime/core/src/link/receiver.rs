@@ -80,7 +80,8 @@ impl Receiver {
         }
     }
 
-    /// Compares with the last number by the sign of the difference, as sequence numbers that wrap are (RFC 1982).
+    /// Compares with the last number by the sign of the difference, as sequence numbers that wrap are (RFC
+    /// 1982).
     fn in_sequence(&mut self, frame: Frame) -> Result<Received, Refusal> {
         let missed = match self.last {
             None => 0,

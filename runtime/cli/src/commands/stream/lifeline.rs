@@ -1,7 +1,8 @@
 //! The link to a supervisor: heartbeats and findings out, golden tiles in, over a socket or a serial line.
 //!
-//! Everything happens between frames, on the thread that works on them: when that stands still, so does the link, and
-//! the supervisor stops the box. A supervisor's question is answered by inference with the package in use.
+//! Everything happens between frames, on the thread that works on them: when that stands still, so does the
+//! link, and the supervisor stops the box. A supervisor's question is answered by inference with the
+//! package in use.
 
 mod place;
 
@@ -50,8 +51,8 @@ struct End<'p> {
 }
 
 impl<'p> Lifeline<'p> {
-    /// Opens the line to `place`; without one there is nothing to do. The exam's number is that of the start in
-    /// seconds, so that it rises with every start.
+    /// Opens the line to `place`; without one there is nothing to do. The exam's number is that of the
+    /// start in seconds, so that it rises with every start.
     ///
     /// # Errors
     /// Exit code 3 when the line cannot be opened or the package cannot be run for the questions.
