@@ -156,6 +156,8 @@ fn what_goes_wrong_with_a_streaming_box_opens_the_interlock() {
         return;
     }
     let tries = std::env::var("CANDOR_TRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    // Building it takes longer than anything is waited for.
+    binary("candor");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let guardian = Guardian::start(folder.path());
     let (phantom, other) =
