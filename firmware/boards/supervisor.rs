@@ -22,6 +22,7 @@ mod box_contract {
 }
 
 /// Outlives a reset.
+// SAFETY: nothing but this variable lies in the section, and any bytes are one.
 #[unsafe(link_section = ".uninit.black_box")]
 static mut BLACK_BOX: MaybeUninit<[u32; candor_firmware::black_box::WORDS]> = MaybeUninit::uninit();
 static mut SUPERVISOR: Option<Supervisor> = None;

@@ -240,10 +240,10 @@ impl Supervisor {
     }
 
     fn judge(&mut self, now_us: u64) {
-        if self.state != State::Stopped {
-            if let Err(cause) = self.watch.check(&self.settings, now_us) {
-                self.stop(cause);
-            }
+        if self.state != State::Stopped
+            && let Err(cause) = self.watch.check(&self.settings, now_us)
+        {
+            self.stop(cause);
         }
         if self.state == State::Proving
             && self.watch.sound_frames() >= self.settings.proof_frames
@@ -273,10 +273,8 @@ impl Supervisor {
         for _ in 0..ROWS_PER_POLL {
             let Some((samples, last)) = sensor.row() else { break };
             self.plausibility.row(samples);
-            if last {
-                if let Err(fault) = self.plausibility.finish() {
-                    self.stop(Cause::of_sensor(fault));
-                }
+            if last && let Err(fault) = self.plausibility.finish() {
+                self.stop(Cause::of_sensor(fault));
             }
         }
         self.done |= Task::Sense as u8;
@@ -310,12 +308,12 @@ impl Supervisor {
             message,
         };
         let mut wire = [0; WIRE_BYTES_MAX];
-        if let Ok(bytes) = frame.encode(&mut wire) {
-            if OUTGOING - self.outgoing.len() >= bytes.len() {
-                for &byte in bytes {
-                    // There is room.
-                    let _ = self.outgoing.push_back(byte);
-                }
+        if let Ok(bytes) = frame.encode(&mut wire)
+            && OUTGOING - self.outgoing.len() >= bytes.len()
+        {
+            for &byte in bytes {
+                // There is room.
+                let _ = self.outgoing.push_back(byte);
             }
         }
     }

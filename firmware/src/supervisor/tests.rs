@@ -12,6 +12,9 @@ const PACKAGE: u64 = 0x0102_0304_0506_0708;
 const TILES: [Tile; 3] =
     [Tile { seed: 4, digest: 40 }, Tile { seed: 5, digest: 50 }, Tile { seed: 6, digest: 60 }];
 
+/// What a test does to the world, or one task of a supervisor.
+type Change<'a, T> = &'a dyn Fn(&mut T);
+
 /// A millisecond.
 const MS: u64 = 1000;
 
@@ -203,10 +206,9 @@ impl World {
             self.send(bytes);
         }
         for byte in std::mem::take(&mut self.board.outgoing) {
-            if let Some(Ok(received)) = self.ear.push(byte) {
-                if let Some(bytes) = self.device.answer(time, &received) {
-                    self.send(bytes);
-                }
+            let Some(Ok(received)) = self.ear.push(byte) else { continue };
+            if let Some(bytes) = self.device.answer(time, &received) {
+                self.send(bytes);
             }
         }
     }
@@ -275,7 +277,7 @@ fn a_task_that_is_not_done_leaves_the_watchdog_hungry() {
     let own = &mut world.supervisor;
     let mut dog = Dog::default();
     let now = world.now_us + 100 * MS;
-    let all: [&dyn Fn(&mut Supervisor); 5] = [
+    let all: [Change<'_, Supervisor>; 5] = [
         &|own| own.receive(now, &mut &mut Board::default()),
         &|own| own.judge(now),
         &|own| own.question(now),

@@ -69,12 +69,11 @@ impl<'a> Taps<'a> {
     /// Calls `each` with the runs that make up words `start..end`, in order.
     #[inline(always)]
     pub fn runs(&self, start: usize, end: usize, mut each: impl FnMut(Run<'a>)) {
-        let (layout, [first, step, tap_step]) = (&self.input.layout, self.columns);
+        let (layout, [first, _, tap_step]) = (&self.input.layout, self.columns);
         let [_, kernel] = self.order.taps;
-        let _ = step;
         let stride = layout.block_stride();
-        let mut skipped = if kernel == 0 { 0 } else { start % kernel };
-        let at = if kernel == 0 { 0 } else { start / kernel };
+        let mut skipped = start.checked_rem(kernel).unwrap_or(0);
+        let at = start.checked_div(kernel).unwrap_or(0);
         let (mut tap, mut block) = (at / self.order.blocks, at % self.order.blocks);
         let mut left = end - start;
         while left > 0 {

@@ -116,16 +116,14 @@ fn gather<D: Dual>(
         let column = run.column + taps.stride() * pixels[0];
         if shift == 1 && run.tap_step == 1 {
             // Neighbours share all taps but one.
-            if let (Some(line), Some(own)) =
-                (run.line[column..].first_chunk::<4>(), own.first_chunk_mut::<3>())
+            if let (3, Some(line), Some(own)) =
+                (run.count, run.line[column..].first_chunk::<4>(), own.first_chunk_mut::<3>())
             {
-                if run.count == 3 {
-                    let [a, b, c, d] = line.map(|pixel| D::codes(u32::from_le_bytes(pixel)));
-                    own[0] = [a[0], a[1], b[0], b[1]];
-                    own[1] = [b[0], b[1], c[0], c[1]];
-                    own[2] = [c[0], c[1], d[0], d[1]];
-                    return;
-                }
+                let [a, b, c, d] = line.map(|pixel| D::codes(u32::from_le_bytes(pixel)));
+                own[0] = [a[0], a[1], b[0], b[1]];
+                own[1] = [b[0], b[1], c[0], c[1]];
+                own[2] = [c[0], c[1], d[0], d[1]];
+                return;
             }
             let line = &run.line[column..][..run.count + 1];
             let [mut even, mut odd] = D::codes(u32::from_le_bytes(line[0]));

@@ -41,6 +41,7 @@ macro_rules! words {
 ///
 /// # Safety
 /// Codes, weights and sums hold what `group` says, of which there is at least one word and one pair.
+// SAFETY: the assembly keeps the calling convention: it saves what it must, and returns by `pc`.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn multiply_pairs(
     codes: *const Pixels,

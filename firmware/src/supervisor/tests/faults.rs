@@ -23,7 +23,7 @@ fn damaged(world: &mut World) {
 #[test]
 fn every_fault_stops_for_its_own_cause() {
     const NEVER: u64 = u64::MAX / 2;
-    let cases: [(&str, Cause, &dyn Fn(&mut World)); 15] = [
+    let cases: [(&str, Cause, Change<'_, World>); 15] = [
         ("the box sends nothing any more", Cause::Silence, &|world| {
             (world.next_heartbeat_us, world.next_finding_us, world.device.answers) = (NEVER, NEVER, false);
         }),
@@ -58,7 +58,7 @@ fn every_fault_stops_for_its_own_cause() {
 
 #[test]
 fn what_happens_to_healthy_boxes_stops_nothing() {
-    let cases: [(&str, &dyn Fn(&mut World)); 6] = [
+    let cases: [(&str, Change<'_, World>); 6] = [
         ("nothing", &|_| {}),
         ("one frame is damaged", &|world| damaged(world)),
         ("noise between frames", &|world| world.send(vec![3, 1, 4, 1, 5, 0, 9, 2, 6, 0])),
