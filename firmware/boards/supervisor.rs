@@ -1,8 +1,8 @@
 //! The supervisor on a board: the line to the box on UART0, logs on UART1, the interlock on the board's LEDs.
 //!
-//! `CANDOR_SUPERVISOR` names a Rust file with the package and the golden tiles, as `cargo firmware` writes
-//! it. A panic cannot happen: the handler calls what does not exist, so that a binary which could reach it
-//! does not link.
+//! `CANDOR_SUPERVISOR` names a Rust file with the package, the golden tiles and how late a frame may be, as
+//! `cargo firmware` writes it. A panic cannot happen: the handler calls what does not exist, so that a
+//! binary which could reach it does not link.
 #![no_std]
 #![no_main]
 
@@ -36,7 +36,10 @@ fn main() -> ! {
     let went_on = black_box.open();
     // Memory that kept its record was not without power: it was the watchdog.
     let cause = if went_on { Cause::WatchdogReset } else { Cause::PowerOn };
-    let settings = Settings::usual(box_contract::PACKAGE, &box_contract::TILES);
+    let settings = Settings {
+        stale_us: box_contract::STALE_US,
+        ..Settings::usual(box_contract::PACKAGE, &box_contract::TILES)
+    };
     // SAFETY: as above.
     let supervisor = unsafe { SUPERVISOR.insert(Supervisor::new(settings, cause, black_box.stops())) };
     defmt::info!("start {=u32} cause {=u8} stops {=u32}", black_box.resets(), cause as u8, black_box.stops());

@@ -29,6 +29,10 @@ pub const BOARDS: [Board; 3] = [
 /// Seconds after which an emulation has hung.
 const SECONDS_MAX: &str = "600";
 
+/// Makes an emulation count its time by instructions, no faster than the machine's clock: when the machine
+/// is busy the board's clock waits, and its watchdog does not bite.
+pub const UNHURRIED: [&str; 2] = ["-icount", "shift=6,align=on"];
+
 /// What an emulation said and executed.
 pub struct Run {
     pub lines: Vec<String>,

@@ -50,6 +50,7 @@ impl Guardian {
         let log = format!("file:{}", folder.join("log").display());
         let qemu = Command::new("qemu-system-arm")
             .args(["-machine", BOARDS[0].name, "-display", "none", "-monitor", "none", "-chardev", &serial])
+            .args(board::UNHURRIED)
             .args(["-serial", "chardev:line", "-serial", &log, "-kernel"])
             .arg(&build.elf)
             .spawn()

@@ -42,6 +42,63 @@ pub(super) struct Run<'a> {
     pub column: usize,
     pub tap_step: usize,
     pub count: usize,
+    /// Words from the first stored one to the first of `line`.
+    start: usize,
+}
+
+/// Most words of a pixel whose places are kept.
+const PLACES: usize = 512;
+
+/// Where the taps of output 0 of a row lie, in words of the stored rows: those of the others are columns
+/// further.
+pub(super) struct Places {
+    words: [u16; PLACES],
+    count: usize,
+}
+
+impl Places {
+    /// Places of a row of `outputs` pixels; none when there are too many or one of them is not stored.
+    pub fn new(taps: &Taps<'_>, outputs: usize) -> Option<Self> {
+        let count = taps.order.words();
+        let mut own = Self { words: [0; PLACES], count };
+        let mut rest = own.words.get_mut(..count)?;
+        let mut last = 0;
+        let whole = taps.input.layout.row_stride.is_multiple_of(BLOCK);
+        taps.runs(0, count, |run| {
+            let (words, after) = core::mem::take(&mut rest).split_at_mut(run.count);
+            rest = after;
+            for (index, word) in words.iter_mut().enumerate() {
+                let place = run.start + run.column + index * run.tap_step;
+                last = last.max(place);
+                *word = place as u16;
+            }
+        });
+        let end = last + (outputs - 1) * taps.stride();
+        let stored = taps.input.data.len() / BLOCK;
+        (whole && last <= usize::from(u16::MAX) && end < stored).then_some(own)
+    }
+
+    /// Calls `each` with the taps of outputs `outputs` of the row that `taps` describes, for words from
+    /// `start` on, as many as `targets` has room for.
+    #[inline(always)]
+    pub fn gather<T, const N: usize>(
+        &self,
+        taps: &Taps<'_>,
+        outputs: [usize; N],
+        start: usize,
+        targets: &mut [T],
+        mut each: impl FnMut(&mut T, [u32; N]),
+    ) {
+        let data = taps.input.data.as_chunks::<BLOCK>().0;
+        let columns = outputs.map(|output| output * taps.stride());
+        for (target, &word) in targets.iter_mut().zip(&self.words[start..self.count]) {
+            let words = columns.map(|column| {
+                // SAFETY: `new` found the last place of the row's last output to be stored.
+                u32::from_le_bytes(unsafe { *data.get_unchecked(usize::from(word) + column) })
+            });
+            each(target, words);
+        }
+    }
 }
 
 /// 1.5·2^23: a float of magnitude below 2^22 added to it is rounded to an integer, half to even.
@@ -78,9 +135,11 @@ impl<'a> Taps<'a> {
         let mut left = end - start;
         while left > 0 {
             let row = self.rows[0] + tap * self.rows[1] - self.input.origin;
-            let line = self.input.data[row * layout.row_stride + block * stride..][..stride].as_chunks().0;
+            let start = row * layout.row_stride + block * stride;
+            let line = self.input.data[start..][..stride].as_chunks().0;
             let count = (kernel - skipped).min(left);
-            each(Run { line, column: first + skipped * tap_step, tap_step, count });
+            let column = first + skipped * tap_step;
+            each(Run { line, column, tap_step, count, start: start / BLOCK });
             left -= count;
             skipped = 0;
             block += 1;

@@ -6,7 +6,7 @@
 //! products fits 32, so every sum is exact.
 
 use super::blocks;
-use super::dense::{self, Dense, Taps, Target, code};
+use super::dense::{self, Dense, Places, Taps, Target, code};
 use super::dual::{Dual, Group, Pixels};
 use crate::loops::{elementwise, resample};
 use crate::statistics;
@@ -52,11 +52,12 @@ type Sums = [i32; 2];
 
 impl<D: Dual> Dense for Pairs<D> {
     fn row(taps: &Taps<'_>, target: &mut Target<'_>) {
+        let places = Places::new(taps, target.count);
         let mut codes = [[0; 4]; SEGMENT];
         for first in (0..target.count).step_by(2) {
             // The last pixel of an odd row is computed twice.
             let second = (first + 1).min(target.count - 1);
-            pixels::<D>(taps, target, [first, second], &mut codes);
+            pixels::<D>(taps, places.as_ref(), target, [first, second], &mut codes);
         }
     }
 }
@@ -65,6 +66,7 @@ impl<D: Dual> Dense for Pairs<D> {
 #[inline(always)]
 fn pixels<D: Dual>(
     taps: &Taps<'_>,
+    places: Option<&Places>,
     target: &mut Target<'_>,
     pixels: [usize; 2],
     codes: &mut [Pixels; SEGMENT],
@@ -83,7 +85,14 @@ fn pixels<D: Dual>(
         for start in (0..words).step_by(step) {
             let end = (start + step).min(words);
             if held != Some(start) {
-                gather::<D>(taps, pixels, start, end, codes);
+                let codes = &mut codes[..end - start];
+                match places {
+                    Some(places) => places.gather(taps, pixels, start, codes, |codes, words| {
+                        let [a, b] = words.map(D::codes);
+                        *codes = [a[0], a[1], b[0], b[1]];
+                    }),
+                    None => gather::<D>(taps, pixels, start, end, codes),
+                }
                 held = Some(start);
             }
             // A word beyond the last has no weight, so whatever codes stand there do.
@@ -101,14 +110,8 @@ fn pixels<D: Dual>(
 
 /// Widens the taps of two pixels that words `start..end` meet.
 #[inline(always)]
-fn gather<D: Dual>(
-    taps: &Taps<'_>,
-    pixels: [usize; 2],
-    start: usize,
-    end: usize,
-    codes: &mut [Pixels; SEGMENT],
-) {
-    let mut rest = &mut codes[..];
+fn gather<D: Dual>(taps: &Taps<'_>, pixels: [usize; 2], start: usize, end: usize, codes: &mut [Pixels]) {
+    let mut rest = codes;
     let shift = taps.stride() * (pixels[1] - pixels[0]);
     taps.runs(start, end, |run| {
         let (own, after) = core::mem::take(&mut rest).split_at_mut(run.count);
@@ -116,15 +119,6 @@ fn gather<D: Dual>(
         let column = run.column + taps.stride() * pixels[0];
         if shift == 1 && run.tap_step == 1 {
             // Neighbours share all taps but one.
-            if let (3, Some(line), Some(own)) =
-                (run.count, run.line[column..].first_chunk::<4>(), own.first_chunk_mut::<3>())
-            {
-                let [a, b, c, d] = line.map(|pixel| D::codes(u32::from_le_bytes(pixel)));
-                own[0] = [a[0], a[1], b[0], b[1]];
-                own[1] = [b[0], b[1], c[0], c[1]];
-                own[2] = [c[0], c[1], d[0], d[1]];
-                return;
-            }
             let line = &run.line[column..][..run.count + 1];
             let [mut even, mut odd] = D::codes(u32::from_le_bytes(line[0]));
             for (codes, &next) in own.iter_mut().zip(&line[1..]) {

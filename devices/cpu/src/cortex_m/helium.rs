@@ -5,7 +5,7 @@
 //! bit while they are gathered, and sums begin with `128·Σw` more.
 
 use super::blocks;
-use super::dense::{self, Dense, Taps, Target};
+use super::dense::{self, Dense, Places, Taps, Target};
 use super::dual::Greater;
 use crate::loops::{elementwise, resample};
 use crate::statistics;
@@ -37,6 +37,9 @@ pub(crate) static TABLE: Table = Table {
 /// Codes gathered at a time: four chunks of the widest rows.
 const SEGMENT: usize = 4 * 16 * BLOCK;
 
+/// Flips the top bits of four codes.
+const CENTRE: u32 = 0x8080_8080;
+
 /// Output channels whose weights meet one reading of the codes.
 const TOGETHER: usize = 4;
 
@@ -45,16 +48,23 @@ struct Bytes;
 
 impl Dense for Bytes {
     fn row(taps: &Taps<'_>, target: &mut Target<'_>) {
+        let places = Places::new(taps, target.count);
         let mut codes = [0; SEGMENT];
         for index in 0..target.count {
-            pixel(taps, target, index, &mut codes);
+            pixel(taps, places.as_ref(), target, index, &mut codes);
         }
     }
 }
 
 /// All output channels of one pixel.
 #[inline(always)]
-fn pixel(taps: &Taps<'_>, target: &mut Target<'_>, index: usize, codes: &mut [i8; SEGMENT]) {
+fn pixel(
+    taps: &Taps<'_>,
+    places: Option<&Places>,
+    target: &mut Target<'_>,
+    index: usize,
+    codes: &mut [i8; SEGMENT],
+) {
     let (words, outputs) = (taps.order.words(), taps.multipliers.len());
     let row = taps.order.width * BLOCK;
     let step = SEGMENT / row * taps.order.width;
@@ -73,7 +83,13 @@ fn pixel(taps: &Taps<'_>, target: &mut Target<'_>, index: usize, codes: &mut [i8
             let chunks = (end - start).div_ceil(taps.order.width);
             if held != Some(start) {
                 // Words beyond the last meet zero weights, so whatever codes stand there do.
-                gather(taps, index, start, end, codes);
+                let words = &mut codes.as_chunks_mut::<BLOCK>().0[..end - start];
+                match places {
+                    Some(places) => places.gather(taps, [index], start, words, |codes, [word]| {
+                        *codes = (word ^ CENTRE).to_le_bytes().map(|byte| byte as i8);
+                    }),
+                    None => gather(taps, index, start, end, codes),
+                }
                 held = Some(start);
             }
             let weights = &weights[rows * start * BLOCK..];
@@ -96,7 +112,7 @@ fn gather(taps: &Taps<'_>, index: usize, start: usize, end: usize, codes: &mut [
         let column = run.column + taps.stride() * index;
         let line = run.line[column..].iter().step_by(run.tap_step);
         for (codes, word) in own.iter_mut().zip(line) {
-            *codes = (u32::from_le_bytes(*word) ^ 0x8080_8080).to_le_bytes().map(|byte| byte as i8);
+            *codes = (u32::from_le_bytes(*word) ^ CENTRE).to_le_bytes().map(|byte| byte as i8);
         }
     });
 }

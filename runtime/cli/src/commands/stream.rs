@@ -148,10 +148,9 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let past = recall(arguments, &package, classes, &clock)?;
     let (recorder, ledger, rewound) = open_log(arguments, &past, &clock)?;
     let eyes = Eyes::open(arguments.view.as_deref(), arguments.metrics.as_deref(), arguments.expose)?;
-    let mut results = Results::open(arguments.out.as_deref(), classes)?;
+    let results = Results::open(arguments.out.as_deref(), classes)?;
     let lessons = Lessons::open(arguments.labels.as_deref())?;
-    let mut lifeline =
-        Lifeline::open(&package, arguments.link.as_deref(), arguments.acknowledge, &run, &clock)?;
+    let lifeline = Lifeline::open(&package, arguments.link.as_deref(), arguments.acknowledge, &run, &clock)?;
     let tier = session.tier().name();
     let digest = hex(&package.digest()?);
     eyes.introduce(&session, &digest, options.deadline_us, run.memory)?;
@@ -176,7 +175,8 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let ring = Arc::new(Ring::continuing(ledger));
     let complete = Arc::new(AtomicBool::new(false));
     pump(Pump { source, pace, frames: arguments.frames }, &ring, clock, &complete)?;
-    let outcome = drive(&mut stream, &ring, &clock, &signals, &eyes, &mut results, &lessons, &mut lifeline);
+    let mut ends = Ends { eyes, results, lessons, lifeline };
+    let outcome = drive(&mut stream, &ring, &clock, &signals, &mut ends);
     let cause = match &outcome {
         Err(_) => StopCause::Failure,
         Ok(()) if signals.stop.load(Ordering::SeqCst) => StopCause::Signal,
@@ -188,17 +188,23 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     conclude(arguments, &mut stream, &ledger)
 }
 
+/// Who is told of frames, and who tells of them.
+struct Ends<'p> {
+    eyes: Eyes,
+    results: Results,
+    lessons: Lessons,
+    lifeline: Lifeline<'p>,
+}
+
 /// Steps through the stream.
 fn drive(
     stream: &mut Stream<'_, Recorder>,
     ring: &Ring,
     clock: &SystemClock,
     signals: &Signals,
-    eyes: &Eyes,
-    results: &mut Results,
-    lessons: &Lessons,
-    lifeline: &mut Lifeline<'_>,
+    ends: &mut Ends<'_>,
 ) -> Result<(), Failure> {
+    let Ends { eyes, results, lessons, lifeline } = ends;
     loop {
         if signals.stop.load(Ordering::SeqCst) {
             return Ok(());
