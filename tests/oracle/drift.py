@@ -13,8 +13,8 @@ import sys
 import numpy
 
 WARMUP, HORIZON, SHARE, SEED = 2000, 10_000, 0.01, 0xCA4D0
-KEPT, WARMUP_BLOCKS, STRETCH, PAIRS_MIN = 256, 16, 16, 64
-TIE, TIME, KEEPING, REFERENCE, HALVING = 0, 1 << 16, 1 << 17, 1 << 18, 1 << 19
+REFERENCE_BLOCKS, STRETCH, PAIRS_MIN = 8, 16, 64
+TIE, TIME, REFERENCE = 0, 1 << 16, 1 << 17
 JUMP, PATIENCE, SHIFTS, SPREAD = 0.01, 64, (2.0, 6.0, 24.0), 8.0
 MASK = (1 << 64) - 1
 
@@ -113,28 +113,31 @@ class Evidence:
         return self.jumpers.sum() / 2 + self.restarted.sum() / (2 * 7 * HORIZON)
 
 
+def gap(block, number, purpose):
+    """Frames from the end of one block to the end of the next."""
+    return block + int(chance(number, purpose) * block)
+
+
 def warm_up(values):
-    """Frames of the warm-up, block length, and the values that ranks begin with."""
-    end, pilot = WARMUP, WARMUP // 2
+    """Frames of the warm-up, block length, and the block means that ranks begin with."""
+    end = WARMUP // 2
+    block = block_length(values[:end])
+    means = []
     while True:
-        block = block_length(values[:end])
-        least = WARMUP_BLOCKS * block
-        if end >= least or end >= STRETCH * WARMUP:
-            break
-        end = min(least, STRETCH * WARMUP)
-    stride, kept = 1, []
-    for frame in range(pilot, end):
-        window, place = divmod(frame - pilot, stride)
-        if place == int(chance(window, KEEPING) * stride):
-            kept.append(frame)
-        if len(kept) == KEPT:
-            kept = [kept[2 * pair + (chance(frame + 1, HALVING + pair) >= 0.5)] for pair in range(KEPT // 2)]
-            stride *= 2
-    reference, place, step = [], 0, -(-block // stride)
-    while place < len(kept):
-        reference.append(kept[place])
-        place += step + int(chance(place, REFERENCE) * step)
-    return end, block, values[reference]
+        window = -(-block // 3)
+        following = end + gap(block, len(means), REFERENCE)
+        limit = STRETCH * WARMUP
+        # The first frame at which both the stated length and enough blocks are there.
+        enough = len(means) >= REFERENCE_BLOCKS
+        if enough and following > WARMUP or following > limit:
+            end = max(WARMUP, end) if enough else limit
+            longer = block_length(values[:end])
+            if 4 * longer > 5 * block and end < limit:
+                block, means = longer, []
+                continue
+            return end, block, numpy.array(means)
+        end = following
+        means.append(values[end - window : end].mean())
 
 
 def detect(values):
@@ -144,13 +147,13 @@ def detect(values):
     borders = edges(pilot.mean(), pilot.std())
     past = list(numpy.searchsorted(borders, reference, side="right"))
     evidence, greatest, blocks, alarm = Evidence(), 0.0, 0, None
-    frame, ranks = end, []
+    frame, ranks, window = end, [], -(-block // 3)
     while True:
-        frame += block + int(chance(blocks, TIME) * block)
+        frame += gap(block, blocks, TIME)
         if frame > len(values):
             break
         blocks += 1
-        own = int(numpy.searchsorted(borders, values[frame - 1], side="right"))
+        own = int(numpy.searchsorted(borders, values[frame - window : frame].mean(), side="right"))
         earlier = numpy.array(past)
         u = ((earlier < own).sum() + chance(blocks, TIE) * ((earlier == own).sum() + 1)) / (len(past) + 1)
         past.append(own)

@@ -1,10 +1,10 @@
 //! Drift of score series over a stream, with a stated share of false alarms and a fixed number of bytes.
 //!
 //! Frames of a stream resemble their neighbours, which makes any test that takes them for independent
-//! raise alarms at random. So the autocorrelation is measured first, on a warm-up, and only one frame per
-//! decorrelated block is bet on, at a time drawn by lot. Its rank among the warm-up and the whole past is
-//! uniform for as long as the blocks are exchangeable ([`Ranks`]); two kinds of bets against that
-//! ([`Evidence`]) grow when they are not.
+//! raise alarms at random. So the autocorrelation is measured first, on a warm-up, and one bet is made per
+//! decorrelated block, at a time drawn by lot, on the mean of its last third. Its rank among the warm-up
+//! and the whole past is uniform for as long as the blocks are exchangeable ([`Ranks`]); two kinds of bets
+//! against that ([`Evidence`]) grow when they are not.
 //!
 //! # Guarantee
 //! With `n` blocks watched, the probability of any alarm is at most `share·(1 + n/horizon)/2` while block
@@ -33,12 +33,12 @@ pub use settings::{DriftSettings, WARMUP_MIN};
 
 use crate::error::Error;
 
-/// The warm-up goes on until it holds so many blocks ...
-const WARMUP_BLOCKS: u32 = 16;
-/// ... or is so many times as long as it was to be.
-const WARMUP_STRETCH: u32 = 16;
-/// Warm-up values kept for ranking.
-const KEPT: usize = 256;
+/// The warm-up goes on until so many blocks can be ranked against ...
+const REFERENCE_BLOCKS: u64 = 8;
+/// ... or it is so many times as long as it was to be.
+const WARMUP_STRETCH: u64 = 16;
+/// Of so many parts of a block, the mean of the last is ranked.
+const WINDOWS: u32 = 3;
 /// Blocks that must look as before, together, before an alarm is over.
 pub const RECOVERY_BLOCKS: usize = 64;
 /// A block is clean when no rank lies in the outer part of so much, over all series and both sides.
@@ -71,12 +71,22 @@ pub struct Step {
 struct Series {
     ladder: Ladder,
     ranks: Ranks,
-    /// Warm-up values after the pilot, every `stride`-th.
-    kept: Box<[f64; KEPT]>,
+    /// Sum and number of the scores of the block so far that count.
+    sum: f64,
+    count: u32,
     evidence: Evidence,
     neighbours: Neighbours,
     /// Ranks of the last blocks since an alarm.
     recent: [f64; RECOVERY_BLOCKS],
+}
+
+impl Series {
+    /// The mean of the block that ended; not a number when none of its scores was one.
+    fn take_mean(&mut self) -> f64 {
+        let mean = self.sum / f64::from(self.count);
+        (self.sum, self.count) = (0.0, 0);
+        mean
+    }
 }
 
 /// The drift detector. Nothing is allocated after it was made.
@@ -100,14 +110,14 @@ pub struct Drift {
     series: Vec<Series>,
     /// Frames so far.
     frames: u64,
-    /// Frames since the phase or the block began.
+    /// Frames of the warm-up, and since the last block ended.
+    warmed: u64,
     since: u64,
-    /// Frames in the warm-up at which it ends, for now.
-    warmup: u64,
-    /// Every which warm-up value is kept, and how many are.
-    stride: u64,
-    kept: usize,
+    /// Blocks of the warm-up that are ranked against.
+    reference: u64,
     block: u32,
+    /// Frames at the end of a block whose mean is ranked.
+    window: u32,
     autocorrelation: f64,
     /// Blocks of this watch, of all, and since an alarm.
     watched: u64,
@@ -128,7 +138,8 @@ impl Drift {
         let series = Series {
             ladder: Ladder::default(),
             ranks: Ranks::default(),
-            kept: Box::new([0.0; KEPT]),
+            sum: 0.0,
+            count: 0,
             evidence: Evidence::default(),
             neighbours: Neighbours::default(),
             recent: [0.0; RECOVERY_BLOCKS],
@@ -138,11 +149,11 @@ impl Drift {
             phase: Phase::WarmUp,
             series: vec![series; settings.series],
             frames: 0,
+            warmed: 0,
             since: 0,
-            warmup: u64::from(settings.warmup),
-            stride: 1,
-            kept: 0,
+            reference: 0,
             block: 0,
+            window: 0,
             autocorrelation: 0.0,
             watched: 0,
             blocks: 0,
@@ -162,7 +173,13 @@ impl Drift {
                 self.warm(scores);
                 Step::default()
             }
-            Phase::Watching | Phase::Alarmed => self.watch(frame, scores),
+            Phase::Watching | Phase::Alarmed => {
+                if self.ends_block(scores) {
+                    self.watch(frame)
+                } else {
+                    Step::default()
+                }
+            }
         }
     }
 
@@ -230,81 +247,92 @@ impl Drift {
             series.ranks.clear();
             series.evidence = Evidence::default();
             series.neighbours = Neighbours::default();
+            (series.sum, series.count) = (0.0, 0);
         }
-        (self.phase, self.since, self.kept, self.stride) = (Phase::WarmUp, 0, 0, 1);
-        (self.block, self.watched, self.recent) = (0, 0, 0);
-        self.warmup = u64::from(self.settings.warmup);
+        (self.phase, self.warmed, self.since) = (Phase::WarmUp, 0, 0);
+        (self.block, self.reference, self.watched, self.recent) = (0, 0, 0, 0);
     }
 
     fn score(scores: &[f64], series: usize) -> f64 {
         scores.get(series).copied().unwrap_or(f64::NAN)
     }
 
-    /// One frame of the warm-up. Its first half, the pilot, fixes the scale on which ranks are counted;
-    /// only the second is ranked against.
+    /// One frame of the warm-up. Its first half, the pilot, fixes the scale on which ranks are counted and
+    /// the length of a block; blocks of the second are ranked against.
     fn warm(&mut self, scores: &[f64]) {
         let pilot = u64::from(self.settings.warmup / 2);
-        let keep = self.since >= pilot && self.keeps(self.since - pilot);
-        if self.since == pilot {
+        if self.warmed == pilot {
             for series in &mut self.series {
                 let (mean, deviation) = series.ladder.moments();
                 series.ranks.set_scale(mean, deviation);
             }
+            self.measure();
         }
         for (index, series) in self.series.iter_mut().enumerate() {
-            let score = Self::score(scores, index);
-            series.ladder.push(score);
-            if keep {
-                series.kept[self.kept] = score;
+            series.ladder.push(Self::score(scores, index));
+        }
+        self.warmed += 1;
+        if self.warmed > pilot && self.ends_block(scores) {
+            self.reference += 1;
+            for series in &mut self.series {
+                let mean = series.take_mean();
+                series.ranks.insert(mean);
             }
         }
-        self.since += 1;
-        self.kept += usize::from(keep);
-        if self.kept == KEPT {
-            for place in 0..KEPT / 2 {
-                let second = usize::from(self.lot(self.since, Lot::Halving(place)) >= 0.5);
-                for series in &mut self.series {
-                    series.kept[place] = series.kept[2 * place + second];
-                }
-            }
-            (self.kept, self.stride) = (KEPT / 2, 2 * self.stride);
-        }
-        if self.since >= self.warmup {
+        let nominal = u64::from(self.settings.warmup);
+        let enough = self.reference >= REFERENCE_BLOCKS || self.warmed >= nominal * WARMUP_STRETCH;
+        if self.warmed >= nominal && enough {
             self.end_warmup();
         }
     }
 
-    /// Whether the value so many frames after the pilot is kept: one of every `stride`, drawn by lot.
-    fn keeps(&self, frame: u64) -> bool {
-        let (window, place) = (frame / self.stride, frame % self.stride);
-        place == (self.lot(window, Lot::Keeping) * self.stride as f64) as u64
-    }
-
+    /// Ends the warm-up, unless all of it asks for longer blocks than its pilot did: then those are
+    /// gathered first.
     fn end_warmup(&mut self) {
+        let before = self.block;
         self.measure();
-        let least = u64::from(self.block) * u64::from(WARMUP_BLOCKS);
-        let most = u64::from(self.settings.warmup) * u64::from(WARMUP_STRETCH);
-        if self.since < least && self.since < most {
-            self.warmup = least.min(most);
-            return;
+        let longer = u64::from(self.block) * 4 > u64::from(before) * 5;
+        if longer && self.warmed < u64::from(self.settings.warmup) * WARMUP_STRETCH {
+            self.series.iter_mut().for_each(|series| series.ranks.clear());
+            self.reference = 0;
+        } else {
+            (self.block, self.window) = (before, before.div_ceil(WINDOWS));
+            (self.phase, self.watched) = (Phase::Watching, 0);
         }
-        let step = u64::from(self.block).div_ceil(self.stride) as usize;
-        let mut place = 0;
-        while place < self.kept {
-            for series in &mut self.series {
-                series.ranks.insert(series.kept[place]);
-            }
-            place += step + (self.lot(place as u64, Lot::Reference) * step as f64) as usize;
+        self.since = 0;
+        for series in &mut self.series {
+            (series.sum, series.count) = (0.0, 0);
         }
-        (self.phase, self.since, self.watched) = (Phase::Watching, 0, 0);
     }
 
-    /// Sets block length and autocorrelation by what the ladders have seen.
+    /// Sets block, window and autocorrelation by what the ladders have seen.
     fn measure(&mut self) {
         let lengths = self.series.iter().map(|series| series.ladder.block());
         self.block = lengths.max().unwrap_or(1);
+        self.window = self.block.div_ceil(WINDOWS);
         let lag_one = self.series.iter().map(|series| series.ladder.correlation(0));
         self.autocorrelation = lag_one.fold(-1.0, f64::max);
+    }
+
+    /// Adds a frame to the block; whether it is the last. What is ranked of a block is the mean of its last
+    /// third: it shows a shift more clearly than a single frame, and the rest keeps it apart from the block
+    /// before.
+    fn ends_block(&mut self, scores: &[f64]) -> bool {
+        self.since += 1;
+        let gap = self.gap();
+        if self.since + u64::from(self.window) > gap {
+            for (index, series) in self.series.iter_mut().enumerate() {
+                let score = Self::score(scores, index);
+                if !score.is_nan() {
+                    (series.sum, series.count) = (series.sum + score, series.count + 1);
+                }
+            }
+        }
+        let ends = self.since >= gap;
+        if ends {
+            self.since = 0;
+        }
+        ends
     }
 
     /// Doubles the block when the ranks of neighbouring blocks are correlated by more than chance: then the
@@ -317,15 +345,10 @@ impl Drift {
         }
     }
 
-    fn watch(&mut self, frame: u64, scores: &[f64]) -> Step {
-        self.since += 1;
-        if self.since < self.gap() {
-            return Step::default();
-        }
-        self.since = 0;
+    fn watch(&mut self, frame: u64) -> Step {
         self.watched += 1;
         self.blocks += 1;
-        let clean = self.bet(scores);
+        let clean = self.bet();
         let mut step = Step { block: Some(clean), ..Step::default() };
         if self.phase == Phase::Alarmed {
             step.recovered = self.recovered();
@@ -342,20 +365,24 @@ impl Drift {
         uniform(self.settings.seed, number, lot.number())
     }
 
-    /// Frames from the last bet to the next: a block, and a part of one by chance, so that a series with a
+    /// Frames from the end of the last block to that of the next: a block, and a part of one by chance, so that a series with a
     /// period, such as a heart beat's, is met in all its phases and not in a slow beat with the blocks.
     fn gap(&self) -> u64 {
-        let part = self.lot(self.blocks, Lot::Time) * f64::from(self.block);
+        let part = match self.phase {
+            Phase::WarmUp => self.lot(self.reference, Lot::Reference),
+            Phase::Watching | Phase::Alarmed => self.lot(self.blocks, Lot::Time),
+        };
+        let part = part * f64::from(self.block);
         u64::from(self.block) + part as u64
     }
 
-    /// Ranks a block's scores and bets on them; `false` when one of them lies far out.
-    fn bet(&mut self, scores: &[f64]) -> bool {
+    /// Ranks a block's means and bets on them; `false` when one of them lies far out.
+    fn bet(&mut self) -> bool {
         let tail = TAIL / (2 * self.settings.series) as f64;
         let alarmed = self.phase == Phase::Alarmed;
         let mut clean = true;
         for (index, series) in self.series.iter_mut().enumerate() {
-            let score = Self::score(scores, index);
+            let score = series.take_mean();
             if score.is_nan() {
                 continue;
             }
@@ -411,7 +438,7 @@ impl Drift {
                 series.evidence = Evidence::default();
                 series.neighbours = Neighbours::default();
             }
-            (self.phase, self.watched, self.since) = (Phase::Watching, 0, 0);
+            (self.phase, self.watched) = (Phase::Watching, 0);
         }
         recovered
     }
@@ -424,11 +451,7 @@ enum Lot {
     Tie(usize),
     /// When the block after so many is met.
     Time,
-    /// Which frame of a window is kept in the warm-up.
-    Keeping,
-    /// Which of two kept values stays when their number is halved at a frame.
-    Halving(usize),
-    /// How far behind a kept value the next is ranked against.
+    /// When the block of the warm-up after so many is met.
     Reference,
 }
 
@@ -437,9 +460,7 @@ impl Lot {
         match self {
             Self::Tie(series) => series as u64,
             Self::Time => 1 << 16,
-            Self::Keeping => 1 << 17,
-            Self::Reference => 1 << 18,
-            Self::Halving(place) => (1 << 19) + place as u64,
+            Self::Reference => 1 << 17,
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The detector's state as bytes, so that a restart goes on where the stream was.
 
-use super::{Drift, DriftSettings, Evidence, KEPT, Ladder, Neighbours, Phase, RECOVERY_BLOCKS, Ranks};
+use super::{Drift, DriftSettings, Evidence, Ladder, Neighbours, Phase, RECOVERY_BLOCKS, Ranks};
 use candor_core::state::{DIGEST_BYTES, HEADER_BYTES, Reader, StateError, Writer};
 
 const KIND: [u8; 4] = *b"CDRI";
 const VERSION: u16 = 1;
 const FIXED_BYTES: usize = 28 + 1 + 12 * 8;
 const SERIES_BYTES: usize =
-    Ladder::BYTES + Ranks::BYTES + Evidence::BYTES + Neighbours::BYTES + 8 * KEPT + 8 * RECOVERY_BLOCKS;
+    Ladder::BYTES + Ranks::BYTES + Evidence::BYTES + Neighbours::BYTES + 12 + 8 * RECOVERY_BLOCKS;
 
 impl Drift {
     /// Bytes of the state with `series` series.
@@ -23,7 +23,7 @@ impl Drift {
         let mut writer = Writer::new(bytes, KIND, VERSION);
         write_settings(&self.settings, &mut writer);
         writer.u8(self.phase as u8);
-        let counters = [self.frames, self.since, self.warmup, self.stride, self.kept as u64];
+        let counters = [self.frames, self.warmed, self.since, self.reference, u64::from(self.window)];
         let blocks = [u64::from(self.block), self.watched, self.blocks, self.recent as u64];
         counters.into_iter().chain(blocks).for_each(|counter| writer.u64(counter));
         writer.u32(self.lengthened);
@@ -34,7 +34,9 @@ impl Drift {
             series.ranks.write(&mut writer);
             series.evidence.write(&mut writer);
             series.neighbours.write(&mut writer);
-            series.kept.iter().chain(&series.recent).for_each(|value| writer.u64(value.to_bits()));
+            writer.u64(series.sum.to_bits());
+            writer.u32(series.count);
+            series.recent.iter().for_each(|value| writer.u64(value.to_bits()));
         }
         writer.u64(self.evidence_max.to_bits());
         writer.finish()
@@ -65,13 +67,10 @@ impl Drift {
             _ => return Err(reader.fault(1)),
         };
         drift.frames = reader.u64()?;
+        drift.warmed = reader.u64()?;
         drift.since = reader.u64()?;
-        drift.warmup = reader.u64()?;
-        drift.stride = reader.u64()?;
-        drift.kept = reader.u64()? as usize;
-        if drift.stride == 0 || drift.kept >= KEPT {
-            return Err(reader.fault(8));
-        }
+        drift.reference = reader.u64()?;
+        drift.window = reader.u64()? as u32;
         drift.block = reader.u64()? as u32;
         if drift.block == 0 && drift.phase != Phase::WarmUp {
             return Err(reader.fault(8));
@@ -87,7 +86,9 @@ impl Drift {
             series.ranks = Ranks::read(&mut reader)?;
             series.evidence = Evidence::read(&mut reader)?;
             series.neighbours = Neighbours::read(&mut reader)?;
-            for value in series.kept.iter_mut().chain(&mut series.recent) {
+            series.sum = f64::from_bits(reader.u64()?);
+            series.count = reader.u32()?;
+            for value in &mut series.recent {
                 *value = f64::from_bits(reader.u64()?);
             }
         }

@@ -38,7 +38,7 @@ impl Process {
 
 #[test]
 fn the_block_follows_the_autocorrelation() {
-    for (phi, least, most) in [(0.0, 3, 5), (0.5, 6, 12), (0.9, 28, 50), (0.98, 120, 400)] {
+    for (phi, least, most) in [(0.0, 3, 5), (0.5, 6, 12), (0.9, 28, 50), (0.98, 120, 600)] {
         let mut drift = Drift::new(&DriftSettings::new(1)).expect("the settings are in range");
         let mut process = Process::new(phi, 1);
         while drift.phase() == Phase::WarmUp {
