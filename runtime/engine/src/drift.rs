@@ -365,8 +365,9 @@ impl Drift {
         uniform(self.settings.seed, number, lot.number())
     }
 
-    /// Frames from the end of the last block to that of the next: a block, and a part of one by chance, so that a series with a
-    /// period, such as a heart beat's, is met in all its phases and not in a slow beat with the blocks.
+    /// Frames from the end of the last block to that of the next: a block, and a part of one by chance, so
+    /// that a series with a period, such as a heart beat's, is met in all its phases and not in a slow beat
+    /// with the blocks.
     fn gap(&self) -> u64 {
         let part = match self.phase {
             Phase::WarmUp => self.lot(self.reference, Lot::Reference),
