@@ -150,7 +150,7 @@ impl CpuKernels {
     /// Without threads there is one part.
     #[cfg(not(feature = "std"))]
     fn share(&self, _: usize, _: usize, output: RowsMut<'_>, part: &(dyn Fn(RowsMut<'_>) + Sync)) {
-        let _ = (self.inline_work, EVEN_WORK, WEIGHTS_BYTES);
+        let _ = (self.inline_work, WEIGHTS_BYTES);
         part(output);
     }
 
