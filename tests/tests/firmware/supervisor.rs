@@ -124,13 +124,13 @@ impl Drop for Line {
 }
 
 impl Line {
-    fn open(folder: &Path, build: &Build, package: u64, tiles: Vec<(u32, u64)>) -> Self {
+    fn open(folder: &Path, build: &Build, package: u64, tiles: Vec<(u32, u64)>, clock: &[&str]) -> Self {
         let socket = folder.join("line");
         let serial = format!("socket,id=line,path={},server=on,wait=on", socket.display());
         let log = format!("file:{}", folder.join("log").display());
         let qemu = Command::new("qemu-system-arm")
             .args(["-machine", BOARDS[0].name, "-display", "none", "-monitor", "none", "-chardev", &serial])
-            .args(board::UNHURRIED)
+            .args(clock)
             .args(["-serial", "chardev:line", "-serial", &log, "-kernel"])
             .arg(&build.elf)
             .spawn()
@@ -253,7 +253,7 @@ fn a_box_on_the_line_is_let_through_and_each_fault_stops_it() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (build, package, tiles) = build(folder.path(), None);
-    let mut line = Line::open(folder.path(), &build, package, tiles);
+    let mut line = Line::open(folder.path(), &build, package, tiles, &board::UNHURRIED);
     line.stops_for(3, "silence", &|_| {}, &|_| {});
     let package = |line: &mut Line| line.package ^= 1;
     line.stops_for(9, "another package", &package, &package);
@@ -268,7 +268,7 @@ fn a_hanging_supervisor_is_reset_by_its_watchdog_and_remembers() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (build, package, tiles) = build(folder.path(), Some(1_500_000));
-    let mut line = Line::open(folder.path(), &build, package, tiles);
+    let mut line = Line::open(folder.path(), &build, package, tiles, &[]);
     let reset = |line: &Line| line.cause == 2;
     assert!(line.work(120, false, reset), "no reset after a hang; cause {}", line.cause);
     assert!(!line.closed);
