@@ -207,6 +207,11 @@ impl Supervisor {
     fn receive(&mut self, now_us: u64, link: &mut impl Link) {
         for _ in 0..BYTES_PER_POLL {
             let Some(byte) = link.take() else { break };
+            if self.state == State::Stopped {
+                // A box that was started again counts from one. An acknowledgement names its stop, so that
+                // an old one lifts nothing.
+                self.receiver.restart();
+            }
             match self.receiver.push(byte) {
                 Some(Ok(received)) => {
                     let verdict = self.watch.take(&self.settings, now_us, &received);

@@ -94,3 +94,31 @@ fn the_first_cause_is_kept_and_each_stop_has_its_number() {
     assert_eq!(world.black_box.stop(1).map(|stop| stop.cause), Some(Cause::Package as u8));
     assert_eq!(world.black_box.stop(0).map(|stop| stop.cause), Some(Cause::Alert as u8));
 }
+
+#[test]
+fn a_box_that_was_started_again_is_heard_while_stopped() {
+    let mut world = World::closed();
+    (world.device.sequence, world.device.epoch) = (0, world.device.epoch + 1);
+    world.run(300 * MS);
+    assert_eq!((world.supervisor.state(), world.supervisor.cause()), (State::Stopped, Cause::Replay));
+    let latch = world.supervisor.latch();
+    let bytes = world.device.frame(world.now_us + world.ahead_us, Message::Acknowledge { latch });
+    world.send(bytes);
+    world.run(1500 * MS);
+    assert_eq!(world.supervisor.state(), State::Closed);
+}
+
+#[test]
+fn an_acknowledgement_of_an_earlier_stop_lifts_no_later_one() {
+    let mut world = World::closed();
+    let latch = world.supervisor.latch();
+    world.device.package ^= 1;
+    world.run(300 * MS);
+    world.device.package ^= 1;
+    for latch in [latch, latch + 2] {
+        let bytes = world.device.frame(world.now_us + world.ahead_us, Message::Acknowledge { latch });
+        world.send(bytes);
+        world.run(1500 * MS);
+        assert_eq!((world.supervisor.state(), world.supervisor.cause()), (State::Stopped, Cause::Package));
+    }
+}

@@ -15,7 +15,9 @@ use candor::{CalibrationState, Package, Session, SessionOptions, StepDigests};
 use candor_core::alert::Severity;
 use candor_core::digest::short;
 use candor_core::golden;
-use candor_core::link::{Calibration, Finding, Frame, Message, Receiver, VERSION, WIRE_BYTES_MAX};
+use candor_core::link::{
+    Calibration, Finding, Frame, Message, Receiver, Refusal, VERSION, WIRE_BYTES_MAX,
+};
 use place::Line;
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
@@ -168,7 +170,15 @@ impl End<'_> {
             Some(Err(error)) => return self.lose(&error),
         };
         for &byte in &bytes[..count] {
-            let Some(Ok(received)) = self.receiver.push(byte) else { continue };
+            let received = match self.receiver.push(byte) {
+                Some(Ok(received)) => received,
+                Some(Err(Refusal::Replay)) => {
+                    // The supervisor was started again and counts from one.
+                    self.receiver.restart();
+                    continue;
+                }
+                _ => continue,
+            };
             match received.frame.message {
                 Message::Challenge { nonce, seed } => {
                     if let Some(digest) = self.infer(seed) {
@@ -203,7 +213,7 @@ impl End<'_> {
             }
         }
         if !closed && self.acknowledge == Some(latch) {
-            self.acknowledge = None;
+            // Said with every status until it is heard.
             self.send(time_us, Message::Acknowledge { latch });
         }
     }
