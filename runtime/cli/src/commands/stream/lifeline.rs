@@ -15,9 +15,7 @@ use candor::{CalibrationState, Package, Session, SessionOptions, StepDigests};
 use candor_core::alert::Severity;
 use candor_core::digest::short;
 use candor_core::golden;
-use candor_core::link::{
-    Calibration, Finding, Frame, Message, Receiver, Refusal, VERSION, WIRE_BYTES_MAX,
-};
+use candor_core::link::{Calibration, Finding, Frame, Message, Receiver, Refusal, VERSION, WIRE_BYTES_MAX};
 use place::Line;
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
