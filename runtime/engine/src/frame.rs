@@ -1,5 +1,7 @@
 //! A frame as a device hands it over: borrowed samples with their meaning.
 
+pub(crate) mod plane;
+
 use crate::error::{Error, ErrorKind};
 
 /// Greatest width or height of a frame.

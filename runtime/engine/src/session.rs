@@ -144,7 +144,12 @@ impl<'p> Session<'p> {
             return Err(Error::new(ErrorKind::Package, what));
         }
         let settings = view.preprocess()?;
-        let preprocessor = Preprocessor::new(settings, input.layout, input.scale, input.zero_point).ok();
+        let mut preprocessor = Preprocessor::new(settings, input.layout, input.scale, input.zero_point).ok();
+        if options.streaming
+            && let Some(preprocessor) = preprocessor.as_mut()
+        {
+            preprocessor.expect_rows();
+        }
         let pixels = output.layout.height * output.layout.width;
         let mut session = Self {
             view,

@@ -89,7 +89,7 @@ fn inputs(
             (Samples::F32(values), _, _) if values.len() == channels * height * width => values.clone(),
             (_, Some(view), Some(preprocessor)) => {
                 preprocessor.take(&view);
-                preprocessor.reals([0, 0])
+                preprocessor.reals(&view, [0, 0])
             }
             _ => {
                 let own = [frame.channels(), frame.height(), frame.width()];

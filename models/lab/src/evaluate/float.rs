@@ -42,7 +42,7 @@ impl<'a> Baseline<'a> {
     /// The float model's mask of a frame, in frame pixels.
     pub(super) fn mask(&mut self, frame: &FrameView<'_>) -> Result<Vec<u8>, Vec<String>> {
         self.preprocessor.take(frame);
-        let input = Tensor::f32(self.shape.clone(), self.preprocessor.reals([0, 0]));
+        let input = Tensor::f32(self.shape.clone(), self.preprocessor.reals(frame, [0, 0]));
         let (mut logits, mut extent) = (Vec::new(), [1, 1, 1]);
         execute::run(self.network, &[input], &mut |value, tensor| {
             if value == self.logits {

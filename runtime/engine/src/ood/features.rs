@@ -1,6 +1,7 @@
 //! What the detectors see of a frame: intensity counts, pooled activations and Gram matrices, summed in
 //! integers while the frame runs.
 
+use crate::frame::plane::Plane;
 use candor_core::interpreter::Observer;
 use candor_core::kernels::Kernels;
 use candor_core::plan::{Plan, PlanError};
@@ -75,18 +76,20 @@ impl Features {
     }
 
     /// Counts samples of one channel; `full_scale` is the greatest value a sample can take.
-    pub fn count_intensities(&mut self, channel: usize, samples: impl Iterator<Item = u16>, full_scale: u16) {
+    pub fn count_intensities(&mut self, channel: usize, samples: Plane<'_>, full_scale: u16) {
         let counts = &mut self.intensities[channel * BINS..(channel + 1) * BINS];
         let range = u32::from(full_scale) + 1;
         // Full scale is one less than a power of two but for odd devices: a shift is many times as fast.
         let shift = range.is_power_of_two().then(|| range.trailing_zeros());
         // Neighbours often fall in one bin: tables in turn, so that no increment waits for the last.
         let mut tables = [[0_u32; BINS]; TURNS];
-        for (index, sample) in samples.enumerate() {
+        let mut turn = 0;
+        samples.for_each(|sample| {
             let scaled = u32::from(sample) * BINS as u32;
             let bin = shift.map_or_else(|| scaled / range, |shift| scaled >> shift).min(BINS as u32 - 1);
-            tables[index % TURNS][bin as usize] += 1;
-        }
+            tables[turn % TURNS][bin as usize] += 1;
+            turn += 1;
+        });
         for (bin, count) in counts.iter_mut().enumerate() {
             *count += tables.iter().map(|table| table[bin]).sum::<u32>();
         }

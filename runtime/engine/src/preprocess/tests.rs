@@ -32,9 +32,9 @@ fn frame(samples: &[u16], [height, width, channels]: [usize; 3], full_scale: u16
     FrameView { width, height, channels, full_scale, samples: Samples::U16(samples) }
 }
 
-fn codes(preprocessor: &Preprocessor) -> Vec<u8> {
+fn codes(preprocessor: &Preprocessor, frame: &FrameView<'_>) -> Vec<u8> {
     let mut codes = vec![0; preprocessor.model.iter().product()];
-    all_codes(preprocessor, [0, 0], &mut codes);
+    all_codes(preprocessor, frame, [0, 0], &mut codes);
     codes
 }
 
@@ -46,10 +46,10 @@ fn near(codes: &[u8], reals: impl Iterator<Item = f64>, [scale, zero]: [f32; 2])
 }
 
 /// Planar codes of a whole model window.
-fn all_codes(preprocessor: &Preprocessor, origin: [usize; 2], codes: &mut [u8]) {
+fn all_codes(preprocessor: &Preprocessor, frame: &FrameView<'_>, origin: [usize; 2], codes: &mut [u8]) {
     let [height, width, _] = preprocessor.model;
     for (at, row) in codes.chunks_exact_mut(width).enumerate() {
-        preprocessor.row_codes(origin, at % height, at / height, row);
+        preprocessor.row_codes(Some(frame), origin, at % height, at / height, row);
     }
 }
 
@@ -61,12 +61,13 @@ fn standardised_codes_equal_f64_within_half_a_step() {
         let normalize = Normalize::Standardize { epsilon: Multiplier::new(1e-6) };
         let tile = Geometry::Tile { overlap: 0 };
         let mut own = preprocessor(tile, ChannelOrder::Gray, normalize, [31, 45], quantization);
-        own.take(&frame(&samples, [31, 45, 1], full_scale));
+        let taken = frame(&samples, [31, 45, 1], full_scale);
+        own.take(&taken);
         let count = samples.len() as f64;
         let mean = samples.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let variance = samples.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count;
         let reals = samples.iter().map(|&v| (f64::from(v) - mean) / variance.sqrt());
-        near(&codes(&own), reals, quantization);
+        near(&codes(&own, &taken), reals, quantization);
     }
 }
 
@@ -75,8 +76,10 @@ fn a_constant_frame_standardises_to_zero() {
     let normalize = Normalize::Standardize { epsilon: Multiplier::new(1e-6) };
     for value in [0, 1, 77, 255] {
         let mut own = preprocessor(Geometry::Resize, ChannelOrder::Gray, normalize, [8, 8], [0.02, 99.0]);
-        own.take(&frame(&[value; 15], [3, 5, 1], 255));
-        assert_eq!(codes(&own), [99; 64], "a frame of {value}");
+        let samples = [value; 15];
+        let taken = frame(&samples, [3, 5, 1], 255);
+        own.take(&taken);
+        assert_eq!(codes(&own, &taken), [99; 64], "a frame of {value}");
     }
 }
 
@@ -91,8 +94,9 @@ fn affine_and_window_normalisation_follow_their_formulas_per_channel() {
         for normalize in [affine, window] {
             let tile = Geometry::Tile { overlap: 0 };
             let mut own = preprocessor(tile, order, normalize, [9, 7], quantization);
-            own.take(&frame(&samples, [9, 7, 3], 4095));
-            let codes = codes(&own);
+            let taken = frame(&samples, [9, 7, 3], 4095);
+            own.take(&taken);
+            let codes = codes(&own, &taken);
             let reals = (0..codes.len()).map(|at| {
                 let (channel, pixel) = (at / 63, at % 63);
                 let [red, green, blue] = [0, 1, 2].map(|c| f64::from(samples[pixel * 3 + c]));
@@ -119,11 +123,13 @@ fn gray_frames_repeat_over_colour_channels_and_u8_equals_u16() {
     let bytes: Vec<u8> = samples.iter().map(|&v| v as u8).collect();
     let affine = Normalize::Affine { slope: [Multiplier::new(1.0); 3], offset: [Multiplier::new(0.0); 3] };
     let mut own = preprocessor(Geometry::Resize, ChannelOrder::Rgb, affine, [5, 7], [0.004, 0.0]);
-    own.take(&frame(&samples, [6, 8, 1], 255));
-    let wide = codes(&own);
+    let taken = frame(&samples, [6, 8, 1], 255);
+    own.take(&taken);
+    let wide = codes(&own, &taken);
     assert!(wide[..35] == wide[35..70] && wide[..35] == wide[70..]);
-    own.take(&FrameView { samples: Samples::U8(&bytes), ..frame(&samples, [6, 8, 1], 255) });
-    assert_eq!(codes(&own), wide);
+    let narrow = FrameView { samples: Samples::U8(&bytes), ..taken };
+    own.take(&narrow);
+    assert_eq!(codes(&own, &narrow), wide);
 }
 
 #[test]
@@ -132,8 +138,9 @@ fn a_tile_that_covers_the_frame_equals_the_whole_frame() {
     let normalize = Normalize::Standardize { epsilon: Multiplier::new(1e-6) };
     let run = |geometry| {
         let mut own = preprocessor(geometry, ChannelOrder::Gray, normalize, [24, 18], [0.02, 128.0]);
-        own.take(&frame(&samples, [24, 18, 1], 255));
-        codes(&own)
+        let taken = frame(&samples, [24, 18, 1], 255);
+        own.take(&taken);
+        codes(&own, &taken)
     };
     assert_eq!(run(Geometry::Resize), run(Geometry::Tile { overlap: 8 }));
 }
@@ -144,14 +151,16 @@ fn tiles_are_windows_of_the_frame_and_small_frames_are_mirrored() {
     let identity = Normalize::Window { low: 0, high: 255 };
     let tile = Geometry::Tile { overlap: 2 };
     let mut own = preprocessor(tile, ChannelOrder::Gray, identity, [4, 6], [1.0 / 255.0, 0.0]);
-    own.take(&frame(&samples, [12, 10, 1], 255));
+    let taken = frame(&samples, [12, 10, 1], 255);
+    own.take(&taken);
     let mut window = vec![0; 24];
-    all_codes(&own, [7, 3], &mut window);
+    all_codes(&own, &taken, [7, 3], &mut window);
     for (at, &code) in window.iter().enumerate() {
         assert_eq!(u16::from(code), samples[(7 + at / 6) * 10 + 3 + at % 6]);
     }
-    own.take(&frame(&samples[..6], [2, 3, 1], 255));
-    all_codes(&own, [0, 0], &mut window);
+    let taken = frame(&samples[..6], [2, 3, 1], 255);
+    own.take(&taken);
+    all_codes(&own, &taken, [0, 0], &mut window);
     let mirrored: Vec<u16> =
         (0..24).map(|at| samples[[0, 1, 0, 1][at / 6] * 3 + [0, 1, 2, 1, 0, 1][at % 6]]).collect();
     assert_eq!(window.iter().map(|&v| u16::from(v)).collect::<Vec<_>>(), mirrored);
@@ -164,8 +173,9 @@ fn reals_are_what_the_codes_round() {
         let normalize = Normalize::Standardize { epsilon: Multiplier::new(1e-6) };
         let quantization = [0.015, 131.0];
         let mut own = preprocessor(Geometry::Resize, order, normalize, [9, 13], quantization);
-        own.take(&frame(&samples, [14, 11, 3], 255));
-        near(&codes(&own), own.reals([0, 0]).into_iter().map(f64::from), quantization);
+        let taken = frame(&samples, [14, 11, 3], 255);
+        own.take(&taken);
+        near(&codes(&own, &taken), own.reals(&taken, [0, 0]).into_iter().map(f64::from), quantization);
     }
 }
 
@@ -193,7 +203,7 @@ fn samples_of_eight_and_sixteen_bits_give_the_same_codes() {
             let both = [wide, narrow].map(|frame| {
                 let mut taken = preprocessor(tile, order, normalize, [16, 24], [0.01, 5.0]);
                 taken.take(&frame);
-                codes(&taken)
+                codes(&taken, &frame)
             });
             assert_eq!(both[0], both[1], "{order:?} from {channels} channels");
         }

@@ -14,6 +14,8 @@ use candor_core::tensor::RowsMut;
 /// Rows of a model window of the frame that was taken.
 pub(super) struct Window<'a> {
     pub preprocessor: &'a Preprocessor,
+    /// The frame; without one the rows are those that the preprocessor was given.
+    pub frame: Option<&'a FrameView<'a>>,
     /// Frame position (row, column) of the window's first pixel.
     pub origin: [usize; 2],
     /// Rows of the window that are there.
@@ -30,7 +32,7 @@ impl Source for Window<'_> {
         }
         for y in rows.first..rows.first + rows.count {
             for channel in 0..layout.channels {
-                self.preprocessor.row_codes(self.origin, y, channel, self.line);
+                self.preprocessor.row_codes(self.frame, self.origin, y, channel, self.line);
                 load_channel(&layout, rows.row_mut(y), channel, self.line);
             }
         }
@@ -60,12 +62,12 @@ impl Session<'_> {
         if let Some(preprocessor) = self.preprocessor.as_mut() {
             preprocessor.take(frame);
         }
-        self.start_features();
+        self.start_features(frame);
         let mut digests = digest::Chain::default();
         for row in 0..self.spans[0].len() {
             for column in 0..self.spans[1].len() {
                 let spans = [self.spans[0][row], self.spans[1][column]];
-                digests.add(self.run_window([spans[0].origin, spans[1].origin])?);
+                digests.add(self.run_window(frame, [spans[0].origin, spans[1].origin])?);
                 if !self.mask.is_empty() {
                     self.place(spans);
                 }
@@ -77,11 +79,17 @@ impl Session<'_> {
     }
 
     /// Runs the model on one window of the frame that was taken.
-    fn run_window(&mut self, origin: [usize; 2]) -> Result<[u8; 32], Error> {
+    fn run_window(&mut self, frame: &FrameView<'_>, origin: [usize; 2]) -> Result<[u8; 32], Error> {
         let (preprocessor, mut line) = (self.preprocessor.take(), std::mem::take(&mut self.line));
         let outcome = match &preprocessor {
             Some(preprocessor) => {
-                let mut window = Window { preprocessor, origin, available: usize::MAX, line: &mut line };
+                let mut window = Window {
+                    preprocessor,
+                    frame: Some(frame),
+                    origin,
+                    available: usize::MAX,
+                    line: &mut line,
+                };
                 self.run_model(&mut window, true, &mut ())
             }
             None => Err(Error::new(ErrorKind::Input, "no frame was taken")),
@@ -91,13 +99,13 @@ impl Session<'_> {
     }
 
     /// Clears the features and counts the frame's intensities.
-    fn start_features(&mut self) {
+    fn start_features(&mut self, frame: &FrameView<'_>) {
         let (Some(features), Some(preprocessor)) = (self.features.as_mut(), &self.preprocessor) else {
             return;
         };
         features.clear();
-        for (channel, samples) in preprocessor.channels().enumerate() {
-            features.count_intensities(channel, samples.iter().copied(), preprocessor.full_scale());
+        for (channel, samples) in preprocessor.channels(frame).enumerate() {
+            features.count_intensities(channel, samples, preprocessor.full_scale());
         }
     }
 

@@ -4,6 +4,7 @@ use super::frame::Window;
 use super::{Finding, Session};
 use crate::error::{Error, ErrorKind};
 use crate::frame::FrameView;
+use crate::preprocess::Preprocessor;
 use candor_core::digest;
 use candor_core::package::Normalize;
 
@@ -82,9 +83,7 @@ impl Session<'_> {
             preprocessor.take_rows(first, rows);
         }
         if let (Some(features), Some(preprocessor)) = (self.features.as_mut(), &self.preprocessor) {
-            let new = first * extent[1]..self.received * extent[1];
-            for (channel, samples) in preprocessor.channels().enumerate() {
-                let samples = samples[new.clone()].iter().copied();
+            for (channel, samples) in preprocessor.channels(rows).enumerate() {
                 features.count_intensities(channel, samples, preprocessor.full_scale());
             }
         }
@@ -115,6 +114,10 @@ impl Session<'_> {
             let what = format!("frames of this package cannot be streamed by rows: {why}; use whole frames");
             return Err(Error::new(ErrorKind::Input, what));
         }
+        if self.preprocessor.as_mut().is_some_and(Preprocessor::expect_rows) {
+            // The budget is to be asked again.
+            self.spans.iter_mut().for_each(Vec::clear);
+        }
         self.prepare(extent)?;
         if let Some(preprocessor) = self.preprocessor.as_mut() {
             preprocessor.begin_rows(rows, extent);
@@ -132,7 +135,8 @@ impl Session<'_> {
         let outcome = match &preprocessor {
             Some(preprocessor) => {
                 let available = self.received;
-                let mut window = Window { preprocessor, origin: [0; 2], available, line: &mut line };
+                let mut window =
+                    Window { preprocessor, frame: None, origin: [0; 2], available, line: &mut line };
                 self.advance(&mut window, true, &mut ())
             }
             None => Ok(()),

@@ -191,8 +191,9 @@ fn arrays_and_frames_take_the_same_path_from_the_codes_on() {
     let mut own =
         Preprocessor::new(package.view().unwrap().preprocess().unwrap(), input.layout, input.scale, 3)
             .unwrap();
-    own.take(&view(&pixels, MODEL[0], MODEL[1]));
-    let reals = own.reals([0, 0]);
+    let taken = view(&pixels, MODEL[0], MODEL[1]);
+    own.take(&taken);
+    let reals = own.reals(&taken, [0, 0]);
     for shape in [vec![1, MODEL[0], MODEL[1]], MODEL.to_vec()] {
         let codes = session.quantize_input(0, &shape, &reals).unwrap();
         let array = session.run_codes(&[&codes], &mut ()).unwrap();
