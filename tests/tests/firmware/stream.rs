@@ -212,3 +212,34 @@ fn what_goes_wrong_with_a_streaming_box_opens_the_interlock() {
     }
     println!("{tries} tries of five faults; {silences} more stops because this machine stood still");
 }
+
+/// `CANDOR_TRAFFIC_SECONDS` sets how long it is watched: an hour was 3600.
+#[test]
+fn sound_traffic_leaves_the_interlock_closed() {
+    if board::tools().is_none() {
+        return;
+    }
+    let seconds =
+        std::env::var("CANDOR_TRAFFIC_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    binary("candor");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let guardian = Guardian::start(folder.path());
+    let phantom = workspace_root().join("models/packages/phantom.candor");
+    for silences in 0..SILENCES_MAX {
+        let process = closed(&guardian, &phantom, &PHANTOM);
+        let (begun, stops) = (Instant::now(), guardian.told().0);
+        while guardian.told().0 == stops && begun.elapsed() < Duration::from_secs(seconds) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        drop(process);
+        let (now, _, cause) = guardian.told();
+        if begun.elapsed() >= Duration::from_secs(seconds) {
+            println!(
+                "{seconds} s of sound traffic; {silences} stops because this machine stood still before"
+            );
+            return;
+        }
+        assert_eq!((now, cause), (stops + 1, SILENCE), "stopped after {:?}", begun.elapsed());
+    }
+    panic!("this machine stands still all the time");
+}
