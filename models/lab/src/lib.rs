@@ -7,6 +7,7 @@ pub mod evaluate;
 pub mod execute;
 pub mod lower;
 pub mod metrics;
+pub mod nets;
 pub mod network;
 pub mod onnx;
 pub mod pack;

@@ -3,7 +3,6 @@
 mod adam;
 mod card;
 mod config;
-mod convolution;
 mod evaluate;
 mod export;
 mod package;

@@ -89,14 +89,15 @@ impl Graph {
             let weight = self.constant(&format!("{name}.weight"), &layer.weight)?;
             let convolution = Op::Conv { window: window(3, 1, 1), groups: 1 };
             x = self.node(format!("{name}.convolution"), convolution, vec![x, weight], shape);
-            let norm = &layer.norm;
             let mut inputs = vec![x];
-            if let Some((scale, bias)) = norm.weight_and_bias() {
-                inputs.push(self.constant(&format!("{name}.scale"), scale)?);
-                inputs.push(self.constant(&format!("{name}.bias"), bias)?);
+            for (name, tensor) in [
+                (format!("{name}.scale"), &layer.scale),
+                (format!("{name}.bias"), &layer.shift),
+                (format!("{name}.mean"), layer.mean.as_tensor()),
+                (format!("{name}.variance"), layer.variance.as_tensor()),
+            ] {
+                inputs.push(self.constant(&name, tensor)?);
             }
-            inputs.push(self.constant(&format!("{name}.mean"), norm.running_mean())?);
-            inputs.push(self.constant(&format!("{name}.variance"), norm.running_var())?);
             let norm = Op::BatchNorm { epsilon: EPSILON as f32 };
             x = self.node(format!("{name}.norm"), norm, inputs, shape);
             x = self.node(format!("{name}.relu"), Op::Unary(Unary::Relu), vec![x], shape);

@@ -2,20 +2,49 @@
 //! max-pooling down, nearest-neighbour doubling up, skips concatenated.
 
 use super::config::NetworkConfig;
-use super::convolution::convolve;
 use crate::metrics::SplitMix64;
+use crate::nets::ops::{Groups, Statistics, convolve, double, halve, log_softmax, normalize, rescale};
 use candle_core::{D, DType, Device, Result, Tensor, Var};
-use candle_nn::{BatchNorm, ModuleT, VarBuilder, VarMap, batch_norm};
+use candle_nn::{Init, VarBuilder, VarMap};
 use std::collections::BTreeMap;
 
 /// Epsilon of every batch norm.
 pub(super) const EPSILON: f64 = 1e-5;
 
-/// A convolution without bias, its batch norm, and ReLU.
+/// Share of a batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// A convolution without bias, its batch norm (Ioffe & Szegedy 2015), and ReLU.
 pub(super) struct Layer {
     /// `[out, in, 3, 3]`
     pub(super) weight: Tensor,
-    pub(super) norm: BatchNorm,
+    pub(super) scale: Tensor,
+    pub(super) shift: Tensor,
+    pub(super) mean: Var,
+    pub(super) variance: Var,
+}
+
+impl Layer {
+    fn forward(&self, x: &Tensor, training: bool) -> Result<Tensor> {
+        let x = convolve(x, &self.weight)?;
+        if !training {
+            let factor = (&self.scale / (self.variance.as_tensor() + EPSILON)?.sqrt()?)?;
+            let summand = (&self.shift - (self.mean.as_tensor() * &factor)?)?;
+            return rescale(&x, &factor, &summand, true);
+        }
+        let statistics = Statistics::default();
+        let result = normalize(&x, [&self.scale, &self.shift], Groups::Batch, true, EPSILON, &statistics)?;
+        let found = statistics.lock().map(|found| found.clone()).unwrap_or_default();
+        let count = (x.elem_count() / found.len().max(1)) as f64;
+        for (own, which, correction) in
+            [(&self.mean, 0, 1.0), (&self.variance, 1, count / (count - 1.0).max(1.0))]
+        {
+            let found: Vec<f32> = found.iter().map(|found| found[which]).collect();
+            let found = Tensor::from_vec(found, own.shape(), &Device::Cpu)?;
+            own.set(&((own.as_tensor() * (1.0 - MOMENTUM))? + (found * (MOMENTUM * correction))?)?)?;
+        }
+        Ok(result)
+    }
 }
 
 /// Two layers at one resolution.
@@ -75,7 +104,7 @@ impl UNet {
         for block in &self.down {
             x = apply(block, &x, training)?;
             skips.push(x.clone());
-            x = x.max_pool2d(2)?;
+            x = halve(&x)?;
         }
         x = apply(&self.bottom, &x, training)?;
         for (block, skip) in self.up.iter().zip(skips.iter().rev()) {
@@ -99,28 +128,21 @@ impl UNet {
 fn block(scope: &VarBuilder<'_>, inputs: usize, outputs: usize) -> Result<Block> {
     let layer = |name: &str, inputs: usize| -> Result<Layer> {
         let scope = scope.pp(name);
+        let norm = scope.pp("norm");
+        let constant = |name: &str, value: f64| norm.get_with_hints(outputs, name, Init::Const(value));
         Ok(Layer {
             weight: scope.get((outputs, inputs, 3, 3), "weight")?,
-            norm: batch_norm(outputs, EPSILON, scope.pp("norm"))?,
+            scale: constant("weight", 1.0)?,
+            shift: constant("bias", 0.0)?,
+            mean: Var::from_tensor(&constant("running_mean", 0.0)?)?,
+            variance: Var::from_tensor(&constant("running_var", 1.0)?)?,
         })
     };
     Ok([layer("first", inputs)?, layer("second", outputs)?])
 }
 
 fn apply(block: &Block, x: &Tensor, training: bool) -> Result<Tensor> {
-    let mut x = x.clone();
-    for layer in block {
-        x = layer.norm.forward_t(&convolve(&x, &layer.weight)?, training)?.relu()?;
-    }
-    Ok(x)
-}
-
-/// Every pixel twice along both axes.
-fn double(x: &Tensor) -> Result<Tensor> {
-    let (images, channels, height, width) = x.dims4()?;
-    let spread = x.reshape((images * channels, height, 1, width, 1))?;
-    let spread = spread.broadcast_as((images * channels, height, 2, width, 2))?;
-    spread.contiguous()?.reshape((images, channels, 2 * height, 2 * width))
+    block.iter().try_fold(x.clone(), |x, layer| layer.forward(&x, training))
 }
 
 /// Convolution weights uniform in ±√(6 / fan-in), in the order of their names; all else keeps its usual
@@ -146,12 +168,8 @@ fn initialise(parameters: &BTreeMap<String, Var>, seed: u64) -> Result<()> {
 /// # Errors
 /// Shapes that differ.
 pub fn loss(logits: &Tensor, truth: &Tensor) -> Result<Tensor> {
-    let greatest = logits.max_keepdim(1)?.detach();
-    let shifted = logits.broadcast_sub(&greatest)?;
-    let exponentials = shifted.exp()?;
-    let total = exponentials.sum_keepdim(1)?;
-    let log_probabilities = shifted.broadcast_sub(&total.log()?)?;
-    let probabilities = exponentials.broadcast_div(&total)?;
+    let log_probabilities = log_softmax(logits)?;
+    let probabilities = log_probabilities.exp()?;
     let pixels = (logits.elem_count() / logits.dim(1)?) as f64;
     let cross_entropy = ((truth * log_probabilities)?.sum_all()? * (-1.0 / pixels))?;
 

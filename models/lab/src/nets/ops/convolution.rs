@@ -3,6 +3,7 @@
 //! Candle's own convolution computes input gradients by a loop that is far slower on a CPU than a product.
 //! Images are taken one at a time, so that the columns (nine times an image) stay small and are never kept.
 
+use super::floats;
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 
 /// Taps of the kernel.
@@ -67,14 +68,6 @@ impl CustomOp2 for Convolution {
     }
 }
 
-fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let values = storage.as_slice::<f32>()?;
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| candle_core::Error::msg("the convolution needs contiguous tensors"))?;
-    Ok(&values[start..end])
-}
-
 /// Rows or columns of `0..extent` that stay inside when moved by `tap − 1`: target start, source start,
 /// count.
 fn inside(tap: usize, extent: usize) -> (usize, usize, usize) {
@@ -120,6 +113,3 @@ fn fold(columns: &[f32], [channels, height, width]: [usize; 3]) -> Vec<f32> {
     }
     image
 }
-
-#[cfg(test)]
-mod tests;
