@@ -8,8 +8,8 @@ use candor_core::arithmetic::{Moments, Multiplier, Normalization, Range, Scale, 
 use candor_core::package::{ChannelOrder, Geometry, Normalize, Preprocess};
 use candor_core::tensor::Layout;
 
-/// Everything needed to make codes of a frame's samples. These are read from the frame itself; what is held is
-/// the resized frame, and rows that arrive before the rest. Buffers are reused across frames.
+/// Everything needed to make codes of a frame's samples. These are read from the frame itself; what is held
+/// is the resized frame, and rows that arrive before the rest. Buffers are reused across frames.
 #[derive(Debug)]
 pub struct Preprocessor {
     settings: Preprocess,
@@ -71,8 +71,8 @@ impl Preprocessor {
         }
     }
 
-    /// Takes a frame: geometry, normalisation constants. Unless it has to be resized it is not copied, and must be
-    /// given again when codes are made of it.
+    /// Takes a frame: geometry, normalisation constants. Unless it has to be resized it is not copied, and
+    /// must be given again when codes are made of it.
     pub fn take(&mut self, frame: &FrameView<'_>) {
         let [height, width, channels] = self.model;
         let extent = [frame.height, frame.width];
@@ -95,8 +95,8 @@ impl Preprocessor {
         self.normalize(frame.full_scale, Some(frame));
     }
 
-    /// Says that frames will come by rows, so that [`bytes`](Self::bytes) counts what is kept of them; whether that
-    /// is news.
+    /// Says that frames will come by rows, so that [`bytes`](Self::bytes) counts what is kept of them;
+    /// whether that is news.
     pub fn expect_rows(&mut self) -> bool {
         !std::mem::replace(&mut self.by_rows, true)
     }
@@ -199,8 +199,8 @@ impl Preprocessor {
     }
 
     /// Codes of row `y` of `channel` in the model window whose top left is at frame position `origin` (row,
-    /// column); `codes` holds the model's columns. `frame` is the frame that was taken; without one the rows are
-    /// those that were taken.
+    /// column); `codes` holds the model's columns. `frame` is the frame that was taken; without one the
+    /// rows are those that were taken.
     pub fn row_codes(
         &self,
         frame: Option<&FrameView<'_>>,

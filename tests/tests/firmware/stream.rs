@@ -167,8 +167,8 @@ impl Fault<'_> {
     }
 }
 
-/// Flips a bit of sixteen weights of the decoder in a package file, and so in the memory of the process that has
-/// it mapped. The OOD detector taps the encoder and sees nothing.
+/// Flips a bit of sixteen weights of the decoder in a package file, and so in the memory of the process
+/// that has it mapped. The OOD detector taps the encoder and sees nothing.
 fn damage_weights(path: &Path) {
     let bytes = std::fs::read(path).expect("the package is there");
     let package = Package::load(&bytes).expect("it is sound");

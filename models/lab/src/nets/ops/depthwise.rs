@@ -7,7 +7,8 @@ use rayon::prelude::*;
 /// Taps along a side.
 const KERNEL: usize = 3;
 
-/// 3×3 convolution of every channel by itself, zero padding 1: x `[N,C,H,W]`, weight `[C,1,3,3]`, result as x.
+/// 3×3 convolution of every channel by itself, zero padding 1: x `[N,C,H,W]`, weight `[C,1,3,3]`, result as
+/// x.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -26,7 +27,8 @@ fn extents(x: &Shape, weight: &Shape) -> Result<[usize; 3]> {
     Ok([channels, height, width])
 }
 
-/// Rows or columns of `0..extent` that stay inside when moved by `tap − 1`: target start, source start, count.
+/// Rows or columns of `0..extent` that stay inside when moved by `tap − 1`: target start, source start,
+/// count.
 fn inside(tap: usize, extent: usize) -> [usize; 3] {
     match tap {
         0 => [1, 0, extent - 1],

@@ -17,8 +17,8 @@ pub enum Groups {
 /// Mean and biased variance of every group, as the last forward pass found them.
 pub type Statistics = Arc<Mutex<Vec<[f32; 2]>>>;
 
-/// max(0, scale · (x − mean) / √(variance + epsilon) + shift): x `[N,C,H,W]`, scale and shift `[C]`. What was found
-/// of the groups is left in `statistics`. Without `relu` the result may be negative.
+/// max(0, scale · (x − mean) / √(variance + epsilon) + shift): x `[N,C,H,W]`, scale and shift `[C]`. What
+/// was found of the groups is left in `statistics`. Without `relu` the result may be negative.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -34,8 +34,8 @@ pub fn normalize(
     x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
 }
 
-/// max(0, factor · x + summand) with one factor and summand per channel: batch normalisation by running statistics,
-/// without a gradient of its own for them.
+/// max(0, factor · x + summand) with one factor and summand per channel: batch normalisation by running
+/// statistics, without a gradient of its own for them.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -135,8 +135,8 @@ impl CustomOp3 for Normalize {
         Ok((CpuStorage::F32(result), x_layout.shape().clone()))
     }
 
-    /// With n = (x − mean)/σ and g the gradient where the result is not cut off: dL/dscale = Σ g n, dL/dshift = Σ g,
-    /// dL/dx = scale/σ · (g − mean(g) − n · mean(g n)).
+    /// With n = (x − mean)/σ and g the gradient where the result is not cut off: dL/dscale = Σ g n,
+    /// dL/dshift = Σ g, dL/dx = scale/σ · (g − mean(g) − n · mean(g n)).
     fn bwd(
         &self,
         x: &Tensor,

@@ -4,7 +4,8 @@ use super::floats;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-/// 2×2 max-pooling, stride 2: `[N,C,H,W]` to `[N,C,H/2,W/2]`, H and W even. The gradient goes to the first of equals.
+/// 2×2 max-pooling, stride 2: `[N,C,H,W]` to `[N,C,H/2,W/2]`, H and W even. The gradient goes to the first
+/// of equals.
 ///
 /// # Errors
 /// Odd extents.
