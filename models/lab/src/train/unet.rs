@@ -26,7 +26,7 @@ pub(super) struct Layer {
 
 impl Layer {
     fn forward(&self, x: &Tensor, training: bool) -> Result<Tensor> {
-        let x = convolve(x, &self.weight)?;
+        let x = convolve(x, &self.weight, None)?;
         if !training {
             let factor = (&self.scale / (self.variance.as_tensor() + EPSILON)?.sqrt()?)?;
             let summand = (&self.shift - (self.mean.as_tensor() * &factor)?)?;
@@ -110,13 +110,7 @@ impl UNet {
         for (block, skip) in self.up.iter().zip(skips.iter().rev()) {
             x = apply(block, &Tensor::cat(&[&double(&x)?, skip], 1)?, training)?;
         }
-        let (images, channels, height, width) = x.dims4()?;
-        let classes = self.head_bias.dim(0)?;
-        let weight = self.head_weight.reshape((1, classes, channels))?;
-        let logits = weight.broadcast_matmul(&x.reshape((images, channels, height * width))?)?;
-        logits
-            .broadcast_add(&self.head_bias.reshape((1, classes, 1))?)?
-            .reshape((images, classes, height, width))
+        convolve(&x, &self.head_weight, Some(&self.head_bias))
     }
 
     /// Weights and running statistics by name.

@@ -1,6 +1,6 @@
 //! The depthwise 3×3 convolution of training, forward and backward.
 
-use super::floats;
+use super::{floats, values};
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
@@ -82,7 +82,6 @@ impl CustomOp2 for Depthwise {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let [channels, height, width] = extents(x.shape(), weight.shape())?;
-        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let (own, weights, gradient) = (values(x)?, values(weight)?, values(gradient)?);
         let mut x_gradient = vec![0.0f32; own.len()];
         let planes = x_gradient.par_chunks_mut(height * width).zip(own.par_chunks(height * width));

@@ -1,6 +1,6 @@
 //! Normalisation by the statistics of a batch or of an image, with an affine map and ReLU in the same pass.
 
-use super::floats;
+use super::{floats, values};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
@@ -146,7 +146,6 @@ impl CustomOp3 for Normalize {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let planes = Planes::of(x.shape(), scale.shape())?;
-        let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let (own, scales, mut gradient) = (values(x)?, values(scale)?, values(gradient)?);
         if self.relu {
             let result = values(result)?;

@@ -13,12 +13,8 @@ fn noise(shape: &[usize], seed: u64) -> Var {
     Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
 fn near(own: &Tensor, other: &Tensor, what: &str) {
-    let (own, other) = (values(own), values(other));
+    let (own, other) = (values(own).unwrap(), values(other).unwrap());
     assert_eq!(own.len(), other.len(), "{what}");
     let scale = other.iter().fold(1.0f32, |scale, v| scale.max(v.abs()));
     for (at, (a, b)) in own.iter().zip(&other).enumerate() {
@@ -43,14 +39,26 @@ fn same(variables: &[Var], own: impl Fn() -> Result<Tensor>, other: impl Fn() ->
 
 #[test]
 fn convolutions_are_those_of_candle() {
-    for [images, inputs, outputs, height, width] in
-        [[1, 1, 1, 1, 1], [2, 3, 5, 7, 9], [1, 4, 8, 16, 16], [1, 2, 3, 1, 40], [2, 1, 4, 18, 1]]
-    {
-        let x = noise(&[images, inputs, height, width], 1);
-        let weight = noise(&[outputs, inputs, 3, 3], 2);
-        let what = format!("{inputs} to {outputs} channels, {height}x{width}");
-        let other = || x.conv2d(&weight, 1, 1, 1, 1);
-        same(&[x.clone(), weight.clone()], || convolve(&x, &weight), other, &what);
+    for [images, inputs, outputs, height, width] in [
+        [1, 1, 1, 1, 1],
+        [2, 3, 5, 7, 9],
+        [1, 4, 8, 16, 16],
+        [1, 2, 3, 1, 40],
+        [2, 1, 4, 18, 1],
+        [1, 2, 6, 40, 50],
+    ] {
+        for kernel in [1, 3] {
+            let x = noise(&[images, inputs, height, width], 1);
+            let weight = noise(&[outputs, inputs, kernel, kernel], 2);
+            let bias = noise(&[outputs], 3);
+            let what = format!("{inputs} to {outputs} channels, {height}x{width}, kernel {kernel}");
+            let other = || {
+                let bias = bias.reshape((1, outputs, 1, 1))?;
+                x.conv2d(&weight, kernel / 2, 1, 1, 1)?.broadcast_add(&bias)
+            };
+            let variables = [x.clone(), weight.clone(), bias.clone()];
+            same(&variables, || convolve(&x, &weight, Some(&bias)), other, &what);
+        }
     }
 }
 
