@@ -5,6 +5,7 @@ pub mod dataset;
 pub mod detect;
 pub mod evaluate;
 pub mod execute;
+pub mod losses;
 pub mod lower;
 pub mod metrics;
 pub mod nets;

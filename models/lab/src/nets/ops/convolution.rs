@@ -1,9 +1,9 @@
 //! The convolution of training, forward and backward: direct sums that stay in vector registers.
 //!
-//! Candle computes convolutions through columns nine times the image and their input gradients by plain loops.
-//! Here a padded image is one run of pixels, so that a tile of sums may go across the ends of rows. Every sum
-//! is taken in one fixed order of fused multiply-adds: the bits depend neither on the number of threads nor on
-//! the width of the processor's vectors.
+//! Candle computes convolutions through columns nine times the image and their input gradients by plain
+//! loops. Here a padded image is one run of pixels, so that a tile of sums may go across the ends of rows.
+//! Every sum is taken in one fixed order of fused multiply-adds: the bits depend neither on the number of
+//! threads nor on the width of the processor's vectors.
 
 mod kernel;
 
@@ -13,8 +13,8 @@ use kernel::{Correlate, LANES, OUTPUTS, SLACK, WeightGradient};
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// K×K convolution, K 1 or 3, stride 1, zero padding that keeps the extent: x `[N,C,H,W]`, weight `[O,C,K,K]`,
-/// bias `[O]` or none, result `[N,O,H,W]`, f32.
+/// K×K convolution, K 1 or 3, stride 1, zero padding that keeps the extent: x `[N,C,H,W]`, weight
+/// `[O,C,K,K]`, bias `[O]` or none, result `[N,O,H,W]`, f32.
 ///
 /// # Errors
 /// Shapes that do not fit.
@@ -139,8 +139,8 @@ impl CustomOp3 for Convolution {
     }
 }
 
-/// Weights in the order in which they are used, `[outputs / 4][inputs][taps][4]`; `weights` is `[O,C,K,K]`, or
-/// its transpose for gradients, whose taps are turned round.
+/// Weights in the order in which they are used, `[outputs / 4][inputs][taps][4]`; `weights` is `[O,C,K,K]`,
+/// or its transpose for gradients, whose taps are turned round.
 fn blocks(weights: &[f32], extents: Extents, transpose: bool) -> Vec<[f32; OUTPUTS]> {
     let Extents { inputs, outputs, .. } = extents;
     let taps = extents.taps();

@@ -105,19 +105,18 @@ impl WithSimd for WeightGradient<'_> {
 }
 
 impl WeightGradient<'_> {
-    /// Sums of `O` outputs at a time, each in `V` vectors. The last strip reads zeros of the halo, or the next
-    /// plane's, against zeros of the gradient.
+    /// Sums of `O` outputs at a time, each in `V` vectors. The last strip reads zeros of the halo, or the
+    /// next plane's, against zeros of the gradient.
     #[inline(always)]
     fn strips<S: Simd, const V: usize, const O: usize, const K: usize>(self, simd: S) {
         let inputs = self.image.len() / self.plane;
         for start in (0..self.run).step_by(STRIP) {
             let count = STRIP.min((self.run - start).next_multiple_of(LANES));
             for first in (0..self.outputs).step_by(O) {
-                let mut gradients = [&self.gradient[..0]; O];
-                for o in 0..O {
+                let gradients = std::array::from_fn::<_, O, _>(|o| {
                     let own = (first + o).min(self.outputs - 1);
-                    gradients[o] = &self.gradient[own * self.plane + start..][..count];
-                }
+                    &self.gradient[own * self.plane + start..][..count]
+                });
                 for (input, plane) in self.image.chunks_exact(self.plane).enumerate() {
                     for ky in 0..K {
                         let source = &plane[start + ky * self.row..][..count + K - 1];
