@@ -20,15 +20,20 @@ impl Split {
     /// Whether the frame called `stem` belongs to this side: the parity of its 64-bit FNV-1a hash (Fowler,
     /// Noll & Vo).
     pub fn takes(self, stem: &str) -> bool {
-        let hash = stem.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
         match self {
             Self::All => true,
-            Self::Fit => hash.is_multiple_of(2),
-            Self::Test => !hash.is_multiple_of(2),
+            Self::Fit => hash(stem).is_multiple_of(2),
+            Self::Test => !hash(stem).is_multiple_of(2),
         }
     }
+}
+
+/// The 64-bit FNV-1a hash of a name (Fowler, Noll & Vo).
+#[must_use]
+pub fn hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// One frame file and its mask file.

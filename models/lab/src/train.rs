@@ -1,23 +1,33 @@
-//! Training: a small U-Net on generated phantom frames, made into a package with measured figures.
+//! Training: networks on phantoms or on folders, made into packages with measured figures.
 
 mod adam;
+mod augment;
 mod card;
 mod config;
 mod evaluate;
-mod export;
+mod folder;
+mod folder_package;
+mod learner;
 mod package;
+mod schedule;
+mod source;
 mod trainer;
-mod unet;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{FrameConfig, NetworkConfig, PackageConfig, TrainConfig, TrainingConfig};
+pub use augment::Augmentation;
+pub use config::{
+    FrameConfig, NetworkConfig, NetworkKind, PHANTOM_CLASSES, PackageConfig, TrainConfig, TrainingConfig,
+};
 pub use evaluate::Figures;
-pub use export::export;
+pub use folder::{DataConfig, Part};
+pub use folder_package::{FolderPackaged, make_folder_package};
+pub use learner::Learner;
 pub use package::{Packaged, make_package};
-pub use trainer::{CLASSES, Trainer, image};
-pub use unet::{UNet, loss};
+pub use schedule::Schedule;
+pub use source::{ListSource, Mixture, PhantomSource, Sample, Source, draw, gray, tensors};
+pub use trainer::{Trainer, graph};
 
 use std::fmt;
 

@@ -14,16 +14,17 @@ pub(super) struct Adam {
 }
 
 impl Adam {
-    /// Update number `step` (from 1) of all `parameters`.
+    /// Update number `step` (from 1) of the `parameters` whose name `trained` takes.
     pub(super) fn update(
         &mut self,
         parameters: &BTreeMap<String, Var>,
         gradients: &GradStore,
         learning_rate: f64,
         step: usize,
+        trained: impl Fn(&str) -> bool,
     ) -> Result<()> {
         let correction = DECAY.map(|decay| 1.0 - decay.powi(step.min(1 << 20) as i32));
-        for (name, var) in parameters {
+        for (name, var) in parameters.iter().filter(|(name, _)| trained(name)) {
             let Some(gradient) = gradients.get(var) else { continue };
             let gradient = gradient.detach();
             let [mean, square] = match self.moments.remove(name) {

@@ -1,11 +1,11 @@
 //! The model card: intended use, data, figures with their command, limits.
 
-use super::config::TrainConfig;
+use super::config::{FrameConfig, TrainConfig};
 use super::evaluate::Figures;
 
 /// Where the package came from, in a few plain lines.
-pub(super) fn source(config: &TrainConfig) -> String {
-    let (network, training, frames) = (&config.network, &config.training, &config.frames);
+pub(super) fn source(config: &TrainConfig, frames: &FrameConfig) -> String {
+    let (network, training) = (&config.network, &config.training);
     format!(
         "candor-lab train\nU-Net, depth {}, {} channels\n{} steps of {} phantom frames of {}x{}, seed {}",
         network.depth,
@@ -19,8 +19,8 @@ pub(super) fn source(config: &TrainConfig) -> String {
 }
 
 /// The card, Markdown.
-pub(super) fn render(config: &TrainConfig, figures: &Figures, bytes: usize) -> String {
-    let TrainConfig { name, network, frames, training, package } = config;
+pub(super) fn render(config: &TrainConfig, frames: &FrameConfig, figures: &Figures, bytes: usize) -> String {
+    let TrainConfig { name, network, training, package, .. } = config;
     let (width, height) = (frames.width, frames.height);
     let shown = training.steps * training.batch;
     let table = figures.lines().join("\n");

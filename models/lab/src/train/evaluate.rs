@@ -1,15 +1,17 @@
 //! Figures of the float network and of its package on held-out phantom frames, clean and with faults.
 
 use super::TrainError;
-use super::config::TrainConfig;
-use super::trainer::{CLASSES, image, phantom, render};
-use super::unet::UNet;
+use super::config::{FrameConfig, PHANTOM_CLASSES as CLASSES};
+use super::source::{PhantomSource, gray};
 use crate::dataset::view;
 use crate::metrics::{Accumulator, BOUNDARY_RADIUS, Frame as Measured, Summary, boundary_band};
+use crate::nets::Model;
+use candle_core::{Device, Tensor};
 use candor::{Details, Package, Session, SessionOptions};
 use candor_imaging::frame::Frame;
 use candor_imaging::labels::Labels;
 use candor_imaging::phantom::fault::Fault;
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// Faults whose alert rate is measured: a tenth of the dose left, and a metal streak.
@@ -45,24 +47,30 @@ struct Prediction {
 }
 
 /// Measures both on the held-out stream.
-pub(super) fn evaluate(config: &TrainConfig, network: &UNet, package: &[u8]) -> Result<Figures, TrainError> {
+pub(super) fn evaluate(
+    frames: &FrameConfig,
+    count: usize,
+    model: &Model,
+    package: &[u8],
+) -> Result<Figures, TrainError> {
     let package = Package::load(package)?;
     let mut session =
         Session::new(&package, &SessionOptions { threads: 2, keep_output: true, ..Default::default() })?;
     let mut sums = [accumulator()?, accumulator()?, accumulator()?];
     let mut alerts: Vec<Option<usize>> = vec![None; 1 + FAULTS.len()];
-    let phantom = phantom(config, 2)?;
-    let count = config.package.held_out_frames as u64;
+    let phantom = PhantomSource::new(frames.phantom(), frames.seed.wrapping_add(2))?;
+    let count = count as u64;
     let mut details = Details::default();
     for start in (0..count).step_by(BATCH as usize) {
         let indices = start..(start + BATCH).min(count);
-        for (index, (frame, labels)) in indices.clone().zip(render(&phantom, indices)) {
+        let drawn: Vec<_> = indices.clone().into_par_iter().map(|index| phantom.frame(index)).collect();
+        for (index, (frame, labels)) in indices.zip(drawn) {
             let finding = session.run_detailed(&engine_view(&frame)?, &mut details)?;
             let (classes, verdict) = (finding.mask.to_vec(), finding.ood);
             count_alert(&mut alerts[0], verdict.map(|verdict| verdict.alert));
             let calibrated = Prediction { probabilities: details.calibrated.clone(), classes };
             let own = argmax(details.uncalibrated.clone(), labels.values().len());
-            for (sum, prediction) in sums.iter_mut().zip([float(network, &frame)?, calibrated, own]) {
+            for (sum, prediction) in sums.iter_mut().zip([float(model, &frame)?, calibrated, own]) {
                 add(sum, &prediction, &labels)?;
             }
             for (alert, (_, fault)) in alerts.iter_mut().skip(1).zip(FAULTS) {
@@ -100,8 +108,9 @@ fn count_alert(count: &mut Option<usize>, alert: Option<bool>) {
 }
 
 /// The float network's softmax, rounded to 1/65535.
-fn float(network: &UNet, frame: &Frame) -> Result<Prediction, TrainError> {
-    let logits = network.forward(&image(frame)?, false)?;
+fn float(model: &Model, frame: &Frame) -> Result<Prediction, TrainError> {
+    let input = Tensor::from_vec(gray(frame)?, (1, 1, frame.height(), frame.width()), &Device::Cpu)?;
+    let logits = model.logits(&input, false)?;
     let probabilities = candle_nn::ops::softmax(&logits, 1)?.flatten_all()?.to_vec1::<f32>()?;
     let levels = probabilities.iter().map(|p| (p * 65535.0).round() as u16).collect();
     Ok(argmax(levels, frame.width() * frame.height()))

@@ -1,19 +1,18 @@
 //! From a trained network to package bytes and card: phantom frames on disk, the common builder, figures.
 
-use super::config::TrainConfig;
+use super::config::{FrameConfig, PHANTOM_CLASSES, TrainConfig};
 use super::evaluate::{Figures, evaluate};
-use super::export::export;
-use super::trainer::{phantom, render};
-use super::unet::UNet;
+use super::source::PhantomSource;
 use super::{TrainError, card};
 use crate::build::{self, BuildOptions, Built};
 use crate::dataset::Split;
 use crate::lower::Ending;
+use crate::nets::{Model, export};
 use crate::pack::writer::Sections;
 use candor::Package;
 use candor_core::package::{Geometry, Section};
-use candor_imaging::phantom::CLASS_NAMES;
 use candor_imaging::{palette, write};
+use rayon::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -36,15 +35,19 @@ pub struct Packaged {
 ///
 /// # Errors
 /// All problems of the stage that failed.
-pub fn make_package(config: &TrainConfig, network: &UNet) -> Result<Packaged, TrainError> {
+pub fn make_package(config: &TrainConfig, model: &Model) -> Result<Packaged, TrainError> {
+    let Some(frames) = &config.frames else {
+        return Err(TrainError::Invalid(vec!["the configuration has no [frames]".into()]));
+    };
     let folder = tempfile::tempdir().map_err(|error| TrainError::Invalid(vec![error.to_string()]))?;
-    let (images, masks) = write_frames(config, folder.path())?;
-    let exported = export(network, &config.name, [config.frames.height, config.frames.width])?;
+    let (images, masks) = write_frames(frames, config.package.calibration_frames, folder.path())?;
+    let last = model.graph().outputs.len() - 1;
+    let exported = export(model, last, &config.name, [frames.height, frames.width])?;
     let options = BuildOptions {
         name: config.name.clone(),
-        source: card::source(config),
+        source: card::source(config, frames),
         card: String::new(),
-        classes: CLASS_NAMES.iter().take(super::CLASSES).map(ToString::to_string).collect(),
+        classes: config.classes(),
         normalize: build::unit(),
         geometry: Geometry::Resize,
         images: Some(images),
@@ -55,8 +58,8 @@ pub fn make_package(config: &TrainConfig, network: &UNet) -> Result<Packaged, Tr
         ending: Ending::Logits,
     };
     let Built { bytes, lines, summary } = build::build(&exported, &options).map_err(TrainError::Invalid)?;
-    let figures = evaluate(config, network, &bytes)?;
-    let card = card::render(config, &figures, bytes.len());
+    let figures = evaluate(frames, config.package.held_out_frames, model, &bytes)?;
+    let card = card::render(config, frames, &figures, bytes.len());
     let package = Package::load(&bytes)?;
     let mut sections = Sections::of(&package.view()?).map_err(candor::Error::from)?;
     sections.set(Section::Card, card.clone().into_bytes());
@@ -65,23 +68,23 @@ pub fn make_package(config: &TrainConfig, network: &UNet) -> Result<Packaged, Tr
 
 /// The calibration stream as 8-bit PNG, the samples unchanged: what the builder reads is what a device is
 /// given.
-fn write_frames(config: &TrainConfig, folder: &Path) -> Result<(PathBuf, PathBuf), TrainError> {
+fn write_frames(frames: &FrameConfig, count: usize, folder: &Path) -> Result<(PathBuf, PathBuf), TrainError> {
     let failed = |error: String| TrainError::Invalid(vec![error]);
     let (images, masks) = (folder.join("images"), folder.join("masks"));
     for own in [&images, &masks] {
         std::fs::create_dir(own).map_err(|error| failed(format!("{}: {error}", own.display())))?;
     }
-    let phantom = phantom(config, 1)?;
-    let colours = palette::class_colours(super::CLASSES);
-    let count = config.package.calibration_frames as u64;
-    for start in (0..count).step_by(8) {
-        let indices = start..(start + 8).min(count);
-        for (index, (frame, labels)) in indices.clone().zip(render(&phantom, indices)) {
+    let phantom = PhantomSource::new(frames.phantom(), frames.seed.wrapping_add(1))?;
+    let colours = palette::class_colours(PHANTOM_CLASSES);
+    let written: Result<Vec<()>, TrainError> = (0..count as u64)
+        .into_par_iter()
+        .map(|index| {
+            let (frame, labels) = phantom.frame(index);
             let name = format!("{index:05}.png");
             write::frame_png(&images.join(&name), &frame).map_err(|error| failed(error.to_string()))?;
-            write::mask_png(&masks.join(&name), &labels, &colours)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-    }
+            write::mask_png(&masks.join(&name), &labels, &colours).map_err(|error| failed(error.to_string()))
+        })
+        .collect();
+    written?;
     Ok((images, masks))
 }

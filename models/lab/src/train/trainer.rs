@@ -1,163 +1,176 @@
-//! The training loop: phantom batches, one Adam update per step, checkpoints that resume bit for bit.
+//! The training loop: augmented batches of a source, a loss, a schedule, early stopping, checkpoints.
 
 use super::TrainError;
-use super::adam::Adam;
-use super::config::TrainConfig;
-use super::unet::{UNet, loss};
+use super::config::{NetworkConfig, NetworkKind, TrainConfig};
+use super::learner::{Learner, write};
+use super::source::{Source, draw, tensors};
+use crate::nets::{Graph, MobileShape, Model, UnetShape, mobile_unet, unet, wnet};
 use candle_core::{DType, Device, Tensor};
-use candor_imaging::frame::{Frame, Samples};
-use candor_imaging::labels::Labels;
-use candor_imaging::phantom::Phantom;
-use std::collections::HashMap;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Classes of the phantom: background, lung, nodule.
-pub const CLASSES: usize = 3;
-
-/// Key of the step counter in a checkpoint.
-const STEP: &str = "training.step";
+/// Key of the early-stopping state in a checkpoint: the best loss and the checks since.
+const BEST: &str = "training.best";
+/// What the names of the best weights start with in a checkpoint.
+const BEST_WEIGHTS: &str = "best.";
 
 /// A network in training.
 pub struct Trainer {
     config: TrainConfig,
-    phantom: Phantom,
-    network: UNet,
-    adam: Adam,
-    step: usize,
+    classes: usize,
+    learner: Learner,
+    /// Lowest validation loss, its weights, checks since.
+    best: Option<(f32, BTreeMap<String, Tensor>, usize)>,
+}
+
+/// The graph of `network` for images of `inputs` channels.
+#[must_use]
+pub fn graph(network: &NetworkConfig, inputs: usize, classes: usize) -> Graph {
+    let &NetworkConfig { kind, depth, channels, norm } = network;
+    match kind {
+        NetworkKind::Unet => unet(UnetShape { inputs, classes, depth, channels, norm }),
+        NetworkKind::Wnet => wnet(UnetShape { inputs, classes, depth, channels, norm }),
+        NetworkKind::Mobile => mobile_unet(MobileShape { inputs, classes, depth, channels }),
+    }
 }
 
 impl Trainer {
-    /// A network at step 0.
+    /// A network at step 0 for images of `inputs` channels.
     ///
     /// # Errors
     /// [`TrainError::Invalid`] for a configuration with problems.
-    pub fn new(config: &TrainConfig) -> Result<Self, TrainError> {
+    pub fn new(config: &TrainConfig, inputs: usize) -> Result<Self, TrainError> {
         let problems = config.problems();
         if !problems.is_empty() {
             return Err(TrainError::Invalid(problems));
         }
-        let phantom = phantom(config, 0)?;
-        let network = UNet::new(&config.network, CLASSES, config.training.seed)?;
-        Ok(Self { config: config.clone(), phantom, network, adam: Adam::default(), step: 0 })
+        let classes = config.classes().len();
+        let model = Model::new(graph(&config.network, inputs, classes), config.training.seed)?;
+        let learner = Learner::new(model, config.training.average);
+        Ok(Self { config: config.clone(), classes, learner, best: None })
     }
 
     /// Continues from the checkpoint at `path`.
     ///
     /// # Errors
     /// [`TrainError::Invalid`] naming the file when it is unreadable or of another network.
-    pub fn resume(config: &TrainConfig, path: &Path) -> Result<Self, TrainError> {
+    pub fn resume(config: &TrainConfig, inputs: usize, path: &Path) -> Result<Self, TrainError> {
         let refused = |what: String| TrainError::Invalid(vec![format!("{}: {what}", path.display())]);
-        let mut trainer = Self::new(config)?;
+        let mut trainer = Self::new(config, inputs)?;
         let tensors =
             candle_core::safetensors::load(path, &Device::Cpu).map_err(|e| refused(e.to_string()))?;
-        for (name, var) in trainer.network.parameters() {
-            match tensors.get(name).filter(|own| own.shape() == var.shape()) {
-                Some(own) => var.set(own)?,
-                None => {
-                    let what = format!(
-                        "no tensor '{name}' of shape {:?}: the checkpoint is of another network",
-                        var.shape()
-                    );
-                    return Err(refused(format!("{what}; remove it to start anew")));
-                }
+        trainer.learner.resume(&tensors).map_err(|error| refused(error.to_string()))?;
+        if let Some(best) = tensors.get(BEST).map(|own| own.to_vec1::<f32>()).transpose()? {
+            let own = tensors.iter();
+            let weights = own
+                .filter_map(|(name, own)| Some((name.strip_prefix(BEST_WEIGHTS)?.to_string(), own.clone())));
+            if let [loss, checks] = best[..] {
+                trainer.best = Some((loss, weights.collect(), checks as usize));
             }
         }
-        let step = tensors.get(STEP).map(|t| t.to_vec1::<u32>()).transpose()?.unwrap_or_default();
-        trainer.step = step.first().copied().unwrap_or(0) as usize;
-        trainer.adam = Adam::load(&tensors, trainer.network.parameters());
         Ok(trainer)
     }
 
-    /// Writes weights, moments and step, replacing the file at `path` whole.
+    /// Writes everything that training needs to go on, replacing the file at `path` whole.
     ///
     /// # Errors
     /// [`TrainError::Invalid`] naming the file.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let refused = |what: String| TrainError::Invalid(vec![format!("{}: {what}", path.display())]);
-        let own = self.network.parameters().iter();
-        let mut tensors: HashMap<String, Tensor> =
-            own.map(|(name, var)| (name.clone(), var.as_tensor().clone())).collect();
-        self.adam.save(&mut tensors);
-        tensors.insert(STEP.to_string(), Tensor::new(&[self.step as u32], &Device::Cpu)?);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| refused(error.to_string()))?;
+        let mut tensors = self.learner.tensors();
+        if let Some((loss, weights, checks)) = &self.best {
+            tensors.insert(BEST.to_string(), Tensor::new(&[*loss, *checks as f32], &Device::Cpu)?);
+            tensors.extend(weights.iter().map(|(name, own)| (format!("{BEST_WEIGHTS}{name}"), own.clone())));
         }
-        let partial = path.with_extension("partial");
-        candle_core::safetensors::save(&tensors, &partial).map_err(|error| refused(error.to_string()))?;
-        std::fs::rename(&partial, path).map_err(|error| refused(error.to_string()))
+        write(&tensors, path)
     }
 
     /// Updates done.
+    #[must_use]
     pub const fn steps_done(&self) -> usize {
-        self.step
+        self.learner.steps_done()
+    }
+
+    /// Whether all steps are done or the validation loss has stopped falling.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let patience = self.config.training.patience;
+        let stale = self.best.as_ref().is_some_and(|(_, _, checks)| patience > 0 && *checks >= patience);
+        self.steps_done() >= self.config.training.steps || stale
     }
 
     /// The network.
-    pub const fn network(&self) -> &UNet {
-        &self.network
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        self.learner.model()
     }
 
-    /// One update on the next batch; returns its loss.
+    /// One update on the next batch of `source`; returns its loss.
     ///
     /// # Errors
-    /// [`TrainError::Invalid`] when the loss is no longer a number.
-    pub fn step(&mut self) -> Result<f32, TrainError> {
-        let batch = self.config.training.batch as u64;
-        let first = self.step as u64 * batch;
-        let frames = render(&self.phantom, first..first + batch);
-        let images: Vec<Tensor> = frames.iter().map(|(frame, _)| image(frame)).collect::<Result<_, _>>()?;
-        let truths: Vec<Tensor> =
-            frames.iter().map(|(_, labels)| one_hot(labels)).collect::<candle_core::Result<_>>()?;
-        let logits = self.network.forward(&Tensor::cat(&images, 0)?, true)?;
-        let loss = loss(&logits, &Tensor::cat(&truths, 0)?)?;
-        let value = loss.to_dtype(DType::F32)?.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            let what = format!("the loss at step {} is {value}: lower training.learning_rate", self.step);
-            return Err(TrainError::Invalid(vec![what]));
+    /// [`TrainError::Invalid`] when the loss is no longer a number or a sample cannot be made.
+    pub fn step(&mut self, source: &dyn Source) -> Result<f32, TrainError> {
+        let training = &self.config.training;
+        let (batch, step) = (training.batch as u64, self.steps_done());
+        let first = step as u64 * batch;
+        let (shape, augmentation) = (source.shape(), self.config.augmentation);
+        let samples = draw(source, first..first + batch)?;
+        let seeds = (first..).map(|index| training.seed.wrapping_mul(0xD134_2543_DE82_EF95) ^ index);
+        let pairs: Vec<_> = samples.into_iter().zip(seeds).collect();
+        let samples: Vec<_> =
+            pairs.into_par_iter().map(|(sample, seed)| augmentation.apply(sample, shape, seed)).collect();
+        let loss = self.loss(&samples, shape, true)?;
+        let rate = training.learning_rate * training.schedule.factor(step, training.steps, training.warm_up);
+        self.learner.update(&loss, rate, |_| true)
+    }
+
+    /// The mean of the losses of all outputs on `samples`.
+    fn loss(
+        &self,
+        samples: &[super::Sample],
+        shape: [usize; 3],
+        training: bool,
+    ) -> Result<Tensor, TrainError> {
+        let [images, truth] = tensors(samples, shape, self.classes)?;
+        let outputs = self.learner.model().forward(&images, training)?;
+        let count = outputs.len() as f64;
+        let mut sum = Tensor::new(0f32, &Device::Cpu)?;
+        for output in outputs {
+            sum = (sum + (self.config.loss.of(&output, &truth)? / count)?)?;
         }
-        let progress = self.step as f64 / self.config.training.steps as f64;
-        let rate = self.config.training.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
-        self.step += 1;
-        self.adam.update(self.network.parameters(), &loss.backward()?, rate, self.step)?;
-        Ok(value)
+        Ok(sum)
     }
-}
 
-/// The phantom of stream `stream`: 0 training, 1 calibration, 2 held out.
-pub(super) fn phantom(config: &TrainConfig, stream: u64) -> Result<Phantom, TrainError> {
-    Phantom::new(config.phantom(), config.frames.seed.wrapping_add(stream))
-        .map_err(|error| TrainError::Invalid(error.problems().to_vec()))
-}
-
-/// Frames and truths of `indices`, rendered on one thread each.
-pub(super) fn render(phantom: &Phantom, indices: std::ops::Range<u64>) -> Vec<(Frame, Labels)> {
-    let draw = |index| {
-        let (frame, labels, _) = phantom.frame(index);
-        (frame, labels)
-    };
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = indices.map(|index| (index, scope.spawn(move || draw(index)))).collect();
-        handles.into_iter().map(|(index, handle)| handle.join().unwrap_or_else(|_| draw(index))).collect()
-    })
-}
-
-/// A frame as the network's input `[1,1,H,W]`: 0..1 of full scale, as the package's preprocessing gives it.
-///
-/// # Errors
-/// [`TrainError::Invalid`] for a frame that is not gray of 8 bits.
-pub fn image(frame: &Frame) -> Result<Tensor, TrainError> {
-    let Samples::U8(samples) = frame.samples() else {
-        return Err(TrainError::Invalid(vec![format!("{}: not of 8 bits", frame.source().name)]));
-    };
-    let values: Vec<f32> = samples.iter().map(|&sample| f32::from(sample) / 255.0).collect();
-    Ok(Tensor::from_vec(values, (1, 1, frame.height(), frame.width()), &Device::Cpu)?)
-}
-
-fn one_hot(labels: &Labels) -> candle_core::Result<Tensor> {
-    let pixels = labels.values().len();
-    let mut planes = vec![0.0f32; CLASSES * pixels];
-    for (at, &class) in labels.values().iter().enumerate() {
-        planes[usize::from(class).min(CLASSES - 1) * pixels + at] = 1.0;
+    /// Measures the loss on `samples` of `shape` when a check is due, and remembers the best weights.
+    ///
+    /// # Errors
+    /// Candle's error; none is known.
+    pub fn check(&mut self, samples: &[super::Sample], shape: [usize; 3]) -> Result<Option<f32>, TrainError> {
+        let training = &self.config.training;
+        if training.patience == 0 || !self.steps_done().is_multiple_of(training.check_every) {
+            return Ok(None);
+        }
+        let mut sum = 0.0;
+        for samples in samples.chunks(training.batch) {
+            let loss = self.loss(samples, shape, false)?.to_dtype(DType::F32)?.to_scalar::<f32>()?;
+            sum += loss * samples.len() as f32;
+        }
+        let loss = sum / samples.len().max(1) as f32;
+        match &mut self.best {
+            Some((best, _, checks)) if loss >= *best => *checks += 1,
+            _ => self.best = Some((loss, self.learner.weights()?, 0)),
+        }
+        Ok(Some(loss))
     }
-    Tensor::from_vec(planes, (1, CLASSES, labels.height(), labels.width()), &Device::Cpu)
+
+    /// Takes the averaged or the best weights where the configuration keeps them.
+    ///
+    /// # Errors
+    /// Candle's error; none is known.
+    pub fn finish(&self) -> Result<(), TrainError> {
+        match &self.best {
+            Some((_, weights, _)) => self.learner.restore(weights),
+            None => self.learner.take_average(),
+        }
+    }
 }
