@@ -1,5 +1,6 @@
 //! A synthetic chest CT: slices with lungs, vessels and nodules, their truth, and every factor independent.
 
+pub mod families;
 pub mod fault;
 
 mod anatomy;
