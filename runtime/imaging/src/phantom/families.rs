@@ -1,4 +1,4 @@
-//! Three more families of synthetic images: cells, vessels and speckled ultrasound, with their posterior known.
+//! Three more families of synthetic images, cells, vessels and speckle, each with its posterior known.
 
 #[cfg(test)]
 mod tests;
@@ -42,8 +42,8 @@ pub struct FamilyConfig {
     pub size: Range,
     /// Object against ground, in units of full scale, within 0..=1.
     pub contrast: Range,
-    /// Standard deviation of the noise in units of full scale; for speckle the share of it in the amplitude, within
-    /// 0..=1.
+    /// Standard deviation of the noise in units of full scale; for speckle the share of it in the
+    /// amplitude, within 0..=1.
     pub noise: Range,
     /// Probability that the reader counts the rim of an object to it, within 0..=1.
     pub ambiguity: Range,
