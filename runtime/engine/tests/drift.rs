@@ -1,15 +1,23 @@
 //! How often the drift detector is wrong on stationary streams, and how soon it is right on others.
 //!
-//! The short tests run with the rest; the tables by
-//! `cargo test --release -p candor --test drift -- --ignored --nocapture`.
+//! Tables are of five streams per row, so that every run of the tests checks their bounds; those of the
+//! README by
+//! `CANDOR_STREAMS=500 cargo test --release -p candor --test drift -- --nocapture`.
 
 use candor::drift::{Drift, DriftSettings, Phase};
 
-/// Streams per process in the long runs.
-const STREAMS: u64 = 500;
+/// Streams per row of a table when `CANDOR_STREAMS` does not say.
+const STREAMS: u64 = 5;
+/// Most streams per row of the table of delays.
+const DELAYS: u64 = 101;
 /// Frames of a stationary stream.
 const FRAMES: u64 = 20_000;
 const PHIS: [f64; 7] = [0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98];
+
+/// Streams per row of a table.
+fn streams() -> u64 {
+    std::env::var("CANDOR_STREAMS").map_or(STREAMS, |text| text.parse().expect("CANDOR_STREAMS is a number"))
+}
 
 /// SplitMix64.
 struct Random(u64);
@@ -165,18 +173,18 @@ fn a_period_close_to_the_block_is_no_drift() {
 }
 
 #[test]
-#[ignore = "minutes; prints the table of false alarms"]
 fn table_of_false_alarms() {
-    println!("series  phi   block (median)  alarms of {STREAMS}  share  95 % interval");
+    let streams = streams();
+    println!("series  phi   block (median)  alarms of {streams}  share  95 % interval");
     for series in [1, 4] {
         let mut all = 0;
         for phi in PHIS {
             let runs: Vec<(bool, u32)> =
-                (0..STREAMS).map(|seed| stationary(phi, series, 1000 + seed)).collect();
+                (0..streams).map(|seed| stationary(phi, series, 1000 + seed)).collect();
             let alarms = runs.iter().filter(|run| run.0).count() as u64;
             let mut blocks: Vec<u64> = runs.iter().map(|run| u64::from(run.1)).collect();
-            let (low, high) = wilson(alarms, STREAMS);
-            let share = alarms as f64 / STREAMS as f64;
+            let (low, high) = wilson(alarms, streams);
+            let share = alarms as f64 / streams as f64;
             println!(
                 "{series:<6}  {phi:<4}  {:<14}  {alarms:<12}  {:.2} %  {:.2}..{:.2} %",
                 median(&mut blocks),
@@ -186,7 +194,7 @@ fn table_of_false_alarms() {
             );
             all += alarms;
         }
-        let of = STREAMS * PHIS.len() as u64;
+        let of = streams * PHIS.len() as u64;
         let (low, high) = wilson(all, of);
         println!(
             "{series:<6}  all   {all} of {of}: {:.2} %, {:.2}..{:.2} %",
@@ -196,27 +204,26 @@ fn table_of_false_alarms() {
         );
         assert!(low <= 0.01, "more than the stated 1 %");
     }
-    let periods = (0..STREAMS).filter(|&seed| periodic(4.0 + 0.1 * seed as f64, 3000 + seed)).count();
-    println!("periods from 4 to 54 frames, 100,000 frames each: {periods} of {STREAMS}");
+    let periods = (0..streams).filter(|&seed| periodic(4.0 + 0.1 * seed as f64, 3000 + seed)).count();
+    println!("periods from 4 to 54 frames, 100,000 frames each: {periods} of {streams}");
 }
 
 #[test]
-#[ignore = "minutes; prints the table of false alarms over the whole horizon"]
 fn table_of_the_horizon() {
-    println!("phi   alarms of {STREAMS} within 10,000 blocks  share  95 % interval");
+    let streams = streams();
+    println!("phi   alarms of {streams} within 10,000 blocks  share  95 % interval");
     for phi in [0.0, 0.5, 0.9] {
         let still = |seed: &u64| delay(phi, 1, 20_000 + seed, 10_000, 0, |_| 0.0);
         let early = |seed: &u64| matches!(still(seed), Outcome::Early);
-        let alarms = (0..STREAMS).filter(early).count() as u64;
-        let (low, high) = wilson(alarms, STREAMS);
-        let share = 100.0 * alarms as f64 / STREAMS as f64;
+        let alarms = (0..streams).filter(early).count() as u64;
+        let (low, high) = wilson(alarms, streams);
+        let share = 100.0 * alarms as f64 / streams as f64;
         println!("{phi:<4}  {alarms:<36}  {share:.2} %  {:.2}..{:.2} %", 100.0 * low, 100.0 * high);
         assert!(low <= 0.01, "more than the stated 1 %");
     }
 }
 
 #[test]
-#[ignore = "minutes; prints the table of delays"]
 fn table_of_delays() {
     println!("change                    series  phi   seen       median blocks  90 %");
     let ramp = |blocks: f64| (blocks / 1000.0).min(2.0);
@@ -233,10 +240,11 @@ fn table_of_delays() {
     ];
     for (name, before, most, size) in changes {
         for (series, phi) in [(1, 0.0), (1, 0.5), (1, 0.9), (1, 0.98), (4, 0.5)] {
-            let streams = 101;
+            let streams = streams().min(DELAYS);
             let found =
                 (0..streams).filter_map(|seed| delay(phi, series, 9000 + seed, before, most, size).seen());
             let mut delays: Vec<u64> = found.collect();
+            assert!(!delays.is_empty(), "{name}, phi {phi}: no stream saw it");
             let (seen, middle) = (delays.len(), median(&mut delays));
             let late = delays[seen * 9 / 10];
             println!("{name:<24}  {series:<6}  {phi:<4}  {seen:>3}/{streams}    {middle:<13}  {late}");
