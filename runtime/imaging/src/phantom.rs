@@ -222,11 +222,7 @@ impl Phantom {
     /// A [`PhantomError`] listing every extent or range that is out of bounds or reversed.
     pub fn new(config: Config, seed: u64) -> Result<Self, PhantomError> {
         let mut problems = Vec::new();
-        for (name, side) in [("width", config.width), ("height", config.height)] {
-            if !(16..=MAX_SIDE).contains(&side) {
-                problems.push(format!("{name} is {side}: it must lie within 16..={MAX_SIDE}"));
-            }
-        }
+        check_sides(config.width, config.height, &mut problems);
         if config.nodules.0 > config.nodules.1 || config.nodules.1 > MAX_NODULES {
             let (low, high) = config.nodules;
             problems
@@ -247,11 +243,7 @@ impl Phantom {
             (GIRTH, config.girth),
         ];
         for (bound, range) in ranges {
-            check(bound, range.low, &mut problems);
-            check(bound, range.high, &mut problems);
-            if range.low > range.high {
-                problems.push(format!("{}: low {} is above high {}", bound.0, range.low, range.high));
-            }
+            check_range(bound, range, &mut problems);
         }
         if problems.is_empty() { Ok(Self { config, seed }) } else { Err(PhantomError(problems)) }
     }
@@ -370,6 +362,22 @@ impl Phantom {
         let (samples, bits) = digitize(&canvas.values, config.depth);
         let frame = Frame::from_valid(width, height, samples, Source::new(name, bits));
         (frame, Labels::from_valid(width, height, labels))
+    }
+}
+
+fn check_sides(width: usize, height: usize, problems: &mut Vec<String>) {
+    for (name, side) in [("width", width), ("height", height)] {
+        if !(16..=MAX_SIDE).contains(&side) {
+            problems.push(format!("{name} is {side}: it must lie within 16..={MAX_SIDE}"));
+        }
+    }
+}
+
+fn check_range(bound: Bound, range: Range, problems: &mut Vec<String>) {
+    check(bound, range.low, problems);
+    check(bound, range.high, problems);
+    if range.low > range.high {
+        problems.push(format!("{}: low {} is above high {}", bound.0, range.low, range.high));
     }
 }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use super::geometry::{Canvas, Vector, capsule, ellipse, turned};
 use super::random::{Random, fractal_noise};
-use super::{MAX_SIDE, PhantomError, Range};
+use super::{PhantomError, Range, check_range, check_sides};
 use crate::frame::{Frame, Samples, Source};
 use crate::labels::Labels;
 
@@ -32,7 +32,7 @@ pub enum Kind {
 pub struct FamilyConfig {
     /// Which family.
     pub kind: Kind,
-    /// Columns, 16 to [`MAX_SIDE`].
+    /// Columns, 16 to [`super::MAX_SIDE`].
     pub width: usize,
     /// Rows likewise.
     pub height: usize,
@@ -122,11 +122,7 @@ impl FamilyPhantom {
     /// A [`PhantomError`] listing every extent or range that is out of bounds or reversed.
     pub fn new(config: FamilyConfig, seed: u64) -> Result<Self, PhantomError> {
         let mut problems = Vec::new();
-        for (name, side) in [("width", config.width), ("height", config.height)] {
-            if !(16..=MAX_SIDE).contains(&side) {
-                problems.push(format!("{name} is {side}: it must lie within 16..={MAX_SIDE}"));
-            }
-        }
+        check_sides(config.width, config.height, &mut problems);
         let (low, high) = config.objects;
         if low > high || high > MAX_OBJECTS {
             problems
@@ -139,11 +135,7 @@ impl FamilyPhantom {
             (("ambiguity", 0.0, 1.0), config.ambiguity),
         ];
         for (bound, range) in ranges {
-            super::check(bound, range.low, &mut problems);
-            super::check(bound, range.high, &mut problems);
-            if range.low > range.high {
-                problems.push(format!("{}: low {} is above high {}", bound.0, range.low, range.high));
-            }
+            check_range(bound, range, &mut problems);
         }
         if problems.is_empty() { Ok(Self { config, seed }) } else { Err(PhantomError(problems)) }
     }
