@@ -295,16 +295,11 @@ impl Loss {
             Self::Mbls { margin, alpha } => {
                 cross_entropy()? + (smoothing::excess_over(logits, margin)? * alpha)?
             }
-            Self::DicePlusPlus { gamma } => {
-                Tversky { delta: 0.5, gamma }.index(&probabilities()?, truth)?.mean_all()?.affine(-1.0, 1.0)
-            }
+            Self::DicePlusPlus { gamma } => Tversky { delta: 0.5, gamma }.loss(&probabilities()?, truth),
             Self::CrossEntropyDicePlusPlus { gamma } => {
-                let index = Tversky { delta: 0.5, gamma }.index(&probabilities()?, truth)?;
-                cross_entropy()? + index.mean_all()?.affine(-1.0, 1.0)?
+                cross_entropy()? + Tversky { delta: 0.5, gamma }.loss(&probabilities()?, truth)?
             }
-            Self::Tversky { delta, gamma } => {
-                Tversky { delta, gamma }.index(&probabilities()?, truth)?.mean_all()?.affine(-1.0, 1.0)
-            }
+            Self::Tversky { delta, gamma } => Tversky { delta, gamma }.loss(&probabilities()?, truth),
             Self::FocalTversky { delta, exponent, gamma } => {
                 let index = Tversky { delta, gamma }.index(&probabilities()?, truth)?;
                 region::power(&index.affine(-1.0, 1.0)?, exponent)?.mean_all()

@@ -22,7 +22,7 @@ pub use config::{
 };
 pub use evaluate::Figures;
 pub use folder::{DataConfig, Part};
-pub use folder_package::{FolderPackaged, make_folder_package};
+pub use folder_package::make_folder_package;
 pub use learner::Learner;
 pub use package::{Packaged, make_package};
 pub use schedule::Schedule;

@@ -18,7 +18,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/me
 
 /// Uniform in [0, 1).
 fn uniform(random: &mut SplitMix64) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    random.unit()
 }
 
 fn normal(random: &mut SplitMix64) -> f64 {

@@ -154,19 +154,19 @@ fn make(config: &TrainConfig, trainer: &Trainer) -> Result<Made, TrainError> {
         let document =
             json!({ "package": place(path, &own.bytes), "build": own.summary, "held_out": own.figures });
         let lines = own.lines.iter().cloned().chain(own.figures.lines()).collect();
-        return Ok(Made { bytes: own.bytes, card: own.card, report: None, lines, document });
+        return Ok(Made { bytes: own.bytes, card: own.card, report: own.report, lines, document });
     }
     let own = make_folder_package(config, trainer.model())?;
-    let figures = own.evaluation.json();
+    let figures = own.figures.json();
     let document = json!({ "package": place(path, &own.bytes), "build": own.summary, "test": figures });
     let shown = |key: &str| figures[key].as_f64().map_or("-".to_string(), |value| format!("{value:.4}"));
     let mut lines = own.lines;
     lines.push(format!(
         "test set of {} frames: Dice {}, ECE of the true foreground {}, Brier {}",
-        own.evaluation.frames.len(),
+        own.figures.frames.len(),
         shown("dice"),
         shown("ece_foreground"),
         shown("brier")
     ));
-    Ok(Made { bytes: own.bytes, card: own.card, report: Some(own.report), lines, document })
+    Ok(Made { bytes: own.bytes, card: own.card, report: own.report, lines, document })
 }

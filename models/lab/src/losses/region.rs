@@ -43,6 +43,11 @@ impl Tversky {
         let errors = ((missed * self.delta)? + (wrong * (1.0 - self.delta))?)?;
         &hit / (&hit + errors)?
     }
+
+    /// 1 − the mean index over classes.
+    pub(super) fn loss(self, p: &Tensor, truth: &Tensor) -> Result<Tensor> {
+        self.index(p, truth)?.mean_all()?.affine(-1.0, 1.0)
+    }
 }
 
 /// mean of 1 − index for the background and (1 − index)^(1 − focus) for the rest (Yeung et al. 2022, modified

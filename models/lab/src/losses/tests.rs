@@ -9,7 +9,7 @@ const SHAPE: [usize; 4] = [2, 3, 4, 5];
 /// Logits within ±`spread`, f64, and one-hot labels with every class.
 fn example(spread: f64, seed: u64) -> (Var, Tensor) {
     let mut random = SplitMix64::new(seed);
-    let mut unit = || (random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let mut unit = || random.unit();
     let [images, classes, height, width] = SHAPE;
     let logits: Vec<f64> =
         (0..images * classes * height * width).map(|_| (2.0 * unit() - 1.0) * spread).collect();

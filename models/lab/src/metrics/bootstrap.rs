@@ -20,6 +20,11 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
+    /// Uniform in 0..1, a multiple of 2⁻⁵³.
+    pub fn unit(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// A uniform index in 0..`bound` (0 for a `bound` of 0), without modulo bias (Lemire, 2019).
     pub fn below(&mut self, bound: usize) -> usize {
         let bound = bound as u64;

@@ -39,10 +39,8 @@ impl Model {
         for var in parameters.values().filter(|var| var.rank() == 4) {
             let (outputs, inputs, height, width) = var.dims4()?;
             let bound = (6.0 / (inputs * height * width) as f64).sqrt();
-            let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
             let count = outputs * inputs * height * width;
-            let values: Vec<f32> =
-                (0..count).map(|_| ((2.0 * unit(random.next_u64()) - 1.0) * bound) as f32).collect();
+            let values: Vec<f32> = (0..count).map(|_| ((2.0 * random.unit() - 1.0) * bound) as f32).collect();
             var.set(&Tensor::from_vec(values, (outputs, inputs, height, width), &Device::Cpu)?)?;
         }
         Ok(Self { graph, parameters })

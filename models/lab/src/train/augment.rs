@@ -55,7 +55,7 @@ impl Augmentation {
         let mut changed = if warp.moves() { warp.apply(&sample, shape) } else { sample };
         let gain = 1.0 + self.intensity * random.signed();
         let offset = self.intensity * random.signed();
-        let deviation = self.noise * random.unit();
+        let deviation = self.noise * random.0.unit();
         if self.intensity > 0.0 || self.noise > 0.0 {
             for value in &mut changed.image {
                 let noise = if deviation > 0.0 { deviation * random.normal() } else { 0.0 };
@@ -70,19 +70,14 @@ impl Augmentation {
 struct Draw(SplitMix64);
 
 impl Draw {
-    /// 0..1
-    fn unit(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
     /// −1..1
     fn signed(&mut self) -> f64 {
-        2.0 * self.unit() - 1.0
+        2.0 * self.0.unit() - 1.0
     }
 
     /// Mean 0, deviation 1 (Box & Muller 1958).
     fn normal(&mut self) -> f64 {
-        (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+        (-2.0 * (1.0 - self.0.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.0.unit()).cos()
     }
 }
 
@@ -98,7 +93,7 @@ struct Warp {
 
 impl Warp {
     fn draw(limits: &Augmentation, shape: [usize; 3], random: &mut Draw) -> Self {
-        let flips = [limits.flip_columns, limits.flip_rows].map(|may| random.unit() < 0.5 && may);
+        let flips = [limits.flip_columns, limits.flip_rows].map(|may| random.0.unit() < 0.5 && may);
         let (sin, cos) = (limits.rotate * random.signed()).to_radians().sin_cos();
         let zoom = 1.0 / (1.0 + limits.scale * random.signed());
         let reach = limits.elastic * shape[1].min(shape[2]) as f64;

@@ -3,39 +3,22 @@
 use super::TrainError;
 use super::config::TrainConfig;
 use super::folder::{DataConfig, Part};
+use super::package::{Packaged, with_card};
 use crate::build::{self, BuildOptions, Built};
 use crate::dataset::{Entry, Split};
 use crate::evaluate::{self, EvaluateOptions, Evaluation};
 use crate::lower::Ending;
 use crate::nets::{Model, export};
-use crate::pack::writer::Sections;
 use candor::Package;
-use candor_core::package::{Geometry, Section};
+use candor_core::package::Geometry;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-
-/// A package, its card, its report and what was measured.
-#[derive(Debug)]
-pub struct FolderPackaged {
-    /// The package, card included.
-    pub bytes: Vec<u8>,
-    /// The card, Markdown.
-    pub card: String,
-    /// The report, HTML.
-    pub report: String,
-    /// Figures on the test set.
-    pub evaluation: Evaluation,
-    /// What the builder decided, for people.
-    pub lines: Vec<String>,
-    /// What the builder decided, as JSON.
-    pub summary: Value,
-}
 
 /// Quantizes, calibrates and fits OOD detection on the calibration set and measures on the test set.
 ///
 /// # Errors
 /// All problems of the stage that failed.
-pub fn make_folder_package(config: &TrainConfig, model: &Model) -> Result<FolderPackaged, TrainError> {
+pub fn make_folder_package(config: &TrainConfig, model: &Model) -> Result<Packaged<Evaluation>, TrainError> {
     let Some(data) = &config.data else {
         return Err(TrainError::Invalid(vec!["the configuration has no [data]".into()]));
     };
@@ -72,9 +55,8 @@ pub fn make_folder_package(config: &TrainConfig, model: &Model) -> Result<Folder
     let title = format!("{}: test set", config.name);
     let report = evaluate::html(&evaluation, &package, &title).map_err(TrainError::Invalid)?;
     let card = card(config, data, &evaluation, calibration.len())?;
-    let mut sections = Sections::of(&package.view()?).map_err(candor::Error::from)?;
-    sections.set(Section::Card, card.clone().into_bytes());
-    Ok(FolderPackaged { bytes: sections.to_bytes(), card, report, evaluation, lines, summary })
+    let bytes = with_card(&package, &card)?;
+    Ok(Packaged { bytes, card, report: Some(report), figures: evaluation, lines, summary })
 }
 
 /// The names of `entries`, one per line, in the file at `path`.

@@ -17,14 +17,16 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A package, its card and what was measured.
-#[derive(Debug, Clone)]
-pub struct Packaged {
+#[derive(Debug)]
+pub struct Packaged<F> {
     /// The package, card included.
     pub bytes: Vec<u8>,
     /// The card, Markdown.
     pub card: String,
-    /// Figures on held-out frames.
-    pub figures: Figures,
+    /// The report, HTML, of folders.
+    pub report: Option<String>,
+    /// Figures on frames that nothing was fitted on.
+    pub figures: F,
     /// What the builder decided, for people.
     pub lines: Vec<String>,
     /// What the builder decided, as JSON.
@@ -35,7 +37,7 @@ pub struct Packaged {
 ///
 /// # Errors
 /// All problems of the stage that failed.
-pub fn make_package(config: &TrainConfig, model: &Model) -> Result<Packaged, TrainError> {
+pub fn make_package(config: &TrainConfig, model: &Model) -> Result<Packaged<Figures>, TrainError> {
     let Some(frames) = &config.frames else {
         return Err(TrainError::Invalid(vec!["the configuration has no [frames]".into()]));
     };
@@ -60,10 +62,15 @@ pub fn make_package(config: &TrainConfig, model: &Model) -> Result<Packaged, Tra
     let Built { bytes, lines, summary } = build::build(&exported, &options).map_err(TrainError::Invalid)?;
     let figures = evaluate(frames, config.package.held_out_frames, model, &bytes)?;
     let card = card::render(config, frames, &figures, bytes.len());
-    let package = Package::load(&bytes)?;
+    let bytes = with_card(&Package::load(&bytes)?, &card)?;
+    Ok(Packaged { bytes, card, report: None, figures, lines, summary })
+}
+
+/// The bytes of `package` with `card` in it.
+pub(super) fn with_card(package: &Package, card: &str) -> Result<Vec<u8>, TrainError> {
     let mut sections = Sections::of(&package.view()?).map_err(candor::Error::from)?;
-    sections.set(Section::Card, card.clone().into_bytes());
-    Ok(Packaged { bytes: sections.to_bytes(), card, figures, lines, summary })
+    sections.set(Section::Card, card.as_bytes().to_vec());
+    Ok(sections.to_bytes())
 }
 
 /// The calibration stream as 8-bit PNG, the samples unchanged: what the builder reads is what a device is
