@@ -124,7 +124,7 @@ fn card(
          rate of {alpha}.\n\n\
          ## Limits\n\n\
          * Frames of one exam fall into different sets unless names say which exam they are of; then the\n\
-           figures are too good.\n\
+         \x20 figures are too good.\n\
          * The OOD verdict knows the calibration frames only.\n",
         name = config.name,
         classes = config.classes().iter().skip(1).cloned().collect::<Vec<_>>().join(", "),
