@@ -4,6 +4,7 @@ pub mod check;
 pub mod drift;
 pub mod evaluate;
 pub mod pack;
+pub mod reproduce;
 pub mod train;
 
 use candor_lab::network::{Coordinates, Network};

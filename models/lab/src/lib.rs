@@ -13,4 +13,5 @@ pub mod network;
 pub mod onnx;
 pub mod pack;
 pub mod quantize;
+pub mod reproduce;
 pub mod train;

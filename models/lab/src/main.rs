@@ -34,6 +34,10 @@ enum Verb {
     ///
     /// Example: candor-lab train models/lab/phantom.toml
     Train(commands::train::TrainArguments),
+    /// Repeat a published experiment, paired over seeds: tables, a picture, and a verdict per claim
+    ///
+    /// Example: candor-lab reproduce mbls --data DATA --output reproductions
+    Reproduce(commands::reproduce::ReproduceArguments),
     /// Run the drift detector over a recorded series of scores
     ///
     /// Example: candor-lab drift scores.npy --warmup 2000
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Pack(arguments) => commands::pack::pack(&arguments),
         Verb::Evaluate(arguments) => commands::evaluate::evaluate(&arguments),
         Verb::Train(arguments) => commands::train::train(&arguments),
+        Verb::Reproduce(arguments) => commands::reproduce::reproduce(&arguments),
         Verb::Drift(arguments) => commands::drift::drift(&arguments),
     };
     match outcome {

@@ -35,6 +35,12 @@ impl Learner {
         &self.model
     }
 
+    /// The model, its training over.
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
     /// Updates done.
     #[must_use]
     pub const fn steps_done(&self) -> usize {

@@ -1,0 +1,145 @@
+//! The two studies that compare losses of segmentation: MbLS against its baselines, ++ against plain forms.
+
+use super::material::Material;
+use super::segmenter::{Regime, experiment};
+use super::{Claim, Job, Record, Relation, Size, Study, every};
+use crate::losses::Loss;
+use crate::train::{Augmentation, TrainError};
+
+/// What an arm's name ends with when its temperature was fitted.
+const FITTED: &str = " + T";
+
+/// Losses compared on nodules and, where there is data, on cardiac MR.
+pub struct LossStudy {
+    title: &'static str,
+    arms: Vec<(String, Loss, Regime)>,
+    claims: Vec<Claim>,
+    columns: Vec<&'static str>,
+    size: Size,
+}
+
+/// Murugesan et al. 2022: margin-based label smoothing against seven baselines, each with its settings, and
+/// against a temperature; and candidates for a better recipe.
+#[must_use]
+pub fn margin_smoothing(size: Size) -> LossStudy {
+    let margin = Loss::Mbls { margin: 10.0, alpha: 0.1 };
+    let baselines = [
+        Loss::CrossEntropy,
+        Loss::Focal { gamma: 3.0 },
+        Loss::LabelSmoothing { alpha: 0.1 },
+        Loss::EntropyPenalty { weight: 0.1 },
+        Loss::SpatialSmoothing { sigma: 1.0 },
+        Loss::NeighbourAware { alpha: 0.1 },
+    ];
+    let own = margin.label();
+    let plain = Loss::CrossEntropy.label();
+    let fitted = format!("{plain}{FITTED}");
+    let mut claims: Vec<Claim> = baselines
+        .iter()
+        .map(|loss| Claim::new("ece_foreground", &own, Relation::Lower, loss.label()))
+        .collect();
+    claims.push(Claim::new("ece_foreground", &own, Relation::Lower, &fitted));
+    claims.push(Claim::new("dice", &own, Relation::NotLowerBy(0.01), &plain));
+    let mut arms: Vec<_> = baselines.into_iter().chain([margin]).map(|loss| plain_arm(&loss)).collect();
+    for (name, regime) in recipes() {
+        let recipe = format!("{plain}, {name}");
+        for figure in ["ece_foreground", "brier"] {
+            claims.push(Claim::new(figure, format!("{recipe}{FITTED}"), Relation::Lower, &fitted));
+        }
+        claims.push(Claim::new("dice", format!("{recipe}{FITTED}"), Relation::NotLowerBy(0.01), &fitted));
+        arms.push((recipe, Loss::CrossEntropy, regime));
+    }
+    LossStudy {
+        title: "Margin-based label smoothing against its baselines (Murugesan et al. 2022)",
+        arms,
+        claims,
+        columns: vec!["dice", "ece_foreground", "ece", "nll", "brier", "active_share", "temperature"],
+        size,
+    }
+}
+
+/// Yeung et al. 2023: each region loss and its ++ form.
+#[must_use]
+pub fn dice_plus_plus(size: Size) -> LossStudy {
+    let (delta, exponent) = (0.7, 0.75);
+    let unified = |gamma| Loss::UnifiedFocal { weight: 0.5, delta: 0.6, focus: 0.5, gamma };
+    let pairs = [
+        (Loss::Dice, Loss::DicePlusPlus { gamma: 2.0 }),
+        (Loss::CrossEntropyDice, Loss::CrossEntropyDicePlusPlus { gamma: 2.0 }),
+        (Loss::Tversky { delta, gamma: 1.0 }, Loss::Tversky { delta, gamma: 2.0 }),
+        (
+            Loss::FocalTversky { delta, exponent, gamma: 1.0 },
+            Loss::FocalTversky { delta, exponent, gamma: 2.0 },
+        ),
+        (unified(1.0), unified(2.0)),
+    ];
+    let mut claims = Vec::new();
+    for (plain, plus) in &pairs {
+        for figure in ["brier", "nll", "nll_foreground_term", "ece"] {
+            claims.push(Claim::new(figure, plus.label(), Relation::Lower, plain.label()));
+        }
+        claims.push(Claim::new("recall_range", plus.label(), Relation::Higher, plain.label()));
+        claims.push(Claim::new("dice", plus.label(), Relation::NotLowerBy(0.01), plain.label()));
+    }
+    let arms = pairs.into_iter().flat_map(|(plain, plus)| [plain, plus]);
+    LossStudy {
+        title: "DSC++ and the other ++ forms against the plain region losses (Yeung et al. 2023)",
+        arms: arms.map(|loss| plain_arm(&loss)).collect(),
+        claims,
+        columns: vec!["dice", "brier", "nll", "nll_foreground_term", "ece", "ece_foreground", "recall_range"],
+        size,
+    }
+}
+
+fn plain_arm(loss: &Loss) -> (String, Loss, Regime) {
+    (loss.label(), loss.clone(), Regime::default())
+}
+
+/// What may be done beside a loss: an average of the weights, varied samples, both.
+fn recipes() -> [(&'static str, Regime); 3] {
+    let augmentation = Augmentation {
+        flip_columns: true,
+        rotate: 10.0,
+        scale: 0.1,
+        elastic: 0.03,
+        intensity: 0.1,
+        noise: 0.03,
+        ..Default::default()
+    };
+    let average = 0.98;
+    [
+        ("averaged", Regime { average, augmentation: Augmentation::default() }),
+        ("augmented", Regime { average: 0.0, augmentation }),
+        ("both", Regime { average, augmentation }),
+    ]
+}
+
+impl Study for LossStudy {
+    fn title(&self) -> &'static str {
+        self.title
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        let arms: Vec<String> = self.arms.iter().map(|(name, ..)| name.clone()).collect();
+        let groups: &[&str] = if self.size.data.is_some() { &["nodules", "cardiac"] } else { &["nodules"] };
+        every(groups, &arms, self.size.seeds)
+    }
+
+    fn run(&self, job: &Job) -> Result<Vec<Record>, TrainError> {
+        let Some((_, loss, regime)) = self.arms.iter().find(|(name, ..)| *name == job.arm) else {
+            return Err(TrainError::Invalid(vec![format!("there is no arm '{}'", job.arm)]));
+        };
+        let material = Material::of(&job.group, &self.size, job.seed)?;
+        let [raw, fitted] = experiment(&material, loss, regime, &self.size, job.seed)?;
+        let record = |arm: String, figures| Record { group: job.group.clone(), arm, seed: job.seed, figures };
+        Ok(vec![record(job.arm.clone(), raw), record(format!("{}{FITTED}", job.arm), fitted)])
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        self.claims.clone()
+    }
+
+    fn columns(&self) -> Vec<&'static str> {
+        self.columns.clone()
+    }
+}
