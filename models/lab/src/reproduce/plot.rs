@@ -18,7 +18,8 @@ pub fn svg(title: &str, columns: &[&str], records: &[Record]) -> String {
     let (width, height) = (NAMES + columns.len() * PANEL + MARGIN, (rows + 2) * ROW + MARGIN);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+         font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
     label(&mut text, MARGIN / 2, ROW, "start", title);
     let mut top = 2 * ROW;
