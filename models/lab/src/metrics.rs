@@ -11,6 +11,7 @@ mod error;
 mod frame;
 mod ranking;
 mod reliability;
+mod similarity;
 
 pub use accumulate::{Accumulator, FrameScores, PerClass, Summary};
 pub use bootstrap::{Interval, Resampling, SplitMix64, bootstrap, paired_difference};
@@ -20,6 +21,7 @@ pub use error::{MetricError, Problem};
 pub use frame::{Frame, MAX_CLASSES, MAX_SIDE};
 pub use ranking::{alert_rate, area_under_roc, false_positive_rate_at, spearman};
 pub use reliability::{Bin, Bins, ConfidenceHistogram, FULL};
+pub use similarity::linear_cka;
 
 #[cfg(test)]
 mod tests;

@@ -6,19 +6,28 @@
 //! any order, on any number of threads, and resume.
 
 mod claim;
+mod classifier;
 mod losses;
 mod material;
+mod multitask;
+mod nodules;
 mod plot;
 mod report;
+mod rotation;
 mod segmenter;
+mod spectral;
 
 #[cfg(test)]
 mod tests;
 
 pub use claim::{Claim, Judgement, Relation, Verdict, judge};
 pub use losses::{dice_plus_plus, margin_smoothing};
+pub use multitask::Multitask;
+pub use nodules::Nodules;
 pub use plot::svg;
 pub use report::{csv, markdown};
+pub use rotation::Rotation;
+pub use spectral::Spectral;
 
 use crate::train::TrainError;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use candor_lab::reproduce::{
-    Job, Outcome, Record, Size, Study, csv, dice_plus_plus, judge, margin_smoothing, markdown, svg,
+    Job, Multitask, Nodules, Outcome, Record, Rotation, Size, Spectral, Study, csv, dice_plus_plus, judge,
+    margin_smoothing, markdown, svg,
 };
 use candor_lab::train::TrainError;
 use clap::{Args, ValueEnum};
@@ -22,6 +23,14 @@ enum Which {
     Mbls,
     /// DSC++ against the plain region losses (Yeung et al. 2023)
     Dscpp,
+    /// Calibration after a rotation pretext (Sambyal et al. 2023)
+    Rotation,
+    /// One network for several data sets (Karimi & Gholipour 2022)
+    Multitask,
+    /// Spectral signatures against other OOD scores (Karimi & Gholipour 2022)
+    Spectral,
+    /// Losses and generalization on synthetic nodules (Baltatzis et al. 2021)
+    Nodules,
 }
 
 /// Arguments of `reproduce`.
@@ -94,6 +103,10 @@ pub fn reproduce(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
     let study: Box<dyn Study> = match arguments.study {
         Which::Mbls => Box::new(margin_smoothing(size.clone())),
         Which::Dscpp => Box::new(dice_plus_plus(size.clone())),
+        Which::Rotation => Box::new(Rotation(size.clone())),
+        Which::Multitask => Box::new(Multitask(size.clone())),
+        Which::Spectral => Box::new(Spectral(size.clone())),
+        Which::Nodules => Box::new(Nodules(size.clone())),
     };
     let name = arguments.study.to_possible_value().map(|own| own.get_name().to_string()).unwrap_or_default();
     let file = |ending: &str| folder.join(format!("{name}.{ending}"));

@@ -332,3 +332,15 @@ fn a_malformed_frame_lists_every_problem() {
     let refused = Accumulator::new(2).unwrap().add(&frame).unwrap_err();
     assert_eq!(refused, MetricError::ClassCount { expected: 2, found: 3 });
 }
+
+#[test]
+fn alignment_ignores_rotation_and_scale() {
+    let first: Vec<Vec<f32>> = vec![vec![1.0, 2.0], vec![3.0, -1.0], vec![0.0, 4.0], vec![-2.0, 0.5]];
+    let turned: Vec<Vec<f32>> = first.iter().map(|row| vec![-3.0 * row[1], 3.0 * row[0]]).collect();
+    assert!((linear_cka(&first, &turned).unwrap() - 1.0).abs() < 1e-12);
+    // Columns (1, −1, 0) and (1, 1, −2) are orthogonal.
+    let [one, other] = [[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]].map(|own| own.map(|value| vec![value]));
+    assert_eq!(linear_cka(&one, &other), Some(0.0));
+    assert_eq!(linear_cka(&one, &vec![vec![2.0]; 3]), None);
+    assert_eq!(linear_cka(&[], &[]), None);
+}

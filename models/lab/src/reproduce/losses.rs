@@ -39,6 +39,7 @@ pub fn margin_smoothing(size: Size) -> LossStudy {
         .map(|loss| Claim::new("ece_foreground", &own, Relation::Lower, loss.label()))
         .collect();
     claims.push(Claim::new("ece_foreground", &own, Relation::Lower, &fitted));
+    claims.push(Claim::new("brier", &own, Relation::Lower, &fitted));
     claims.push(Claim::new("dice", &own, Relation::NotLowerBy(0.01), &plain));
     let mut arms: Vec<_> = baselines.into_iter().chain([margin]).map(|loss| plain_arm(&loss)).collect();
     for (name, regime) in recipes() {

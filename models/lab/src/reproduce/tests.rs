@@ -1,6 +1,7 @@
 //! Tests of the studies' machinery: verdicts, tables, jobs that repeat.
 
 use super::*;
+use rayon::prelude::*;
 
 fn record(arm: &str, seed: u64, value: f64) -> Record {
     let figures = Figures::from([("ece".to_string(), value)]);
@@ -58,4 +59,31 @@ fn jobs_repeat_and_pairs_share_their_start() {
     let unknown = Job { group: "elsewhere".into(), ..jobs[0].clone() };
     let error = study.run(&unknown).unwrap_err();
     assert_eq!(error.problems(), ["there is no group 'elsewhere'"]);
+}
+
+#[test]
+fn every_study_gives_what_its_claims_are_about() {
+    let size = Size { seeds: 1, steps: 1, training: 4, validation: 4, test: 4, data: None };
+    let studies: [Box<dyn Study>; 6] = [
+        Box::new(margin_smoothing(size.clone())),
+        Box::new(dice_plus_plus(size.clone())),
+        Box::new(Rotation(size.clone())),
+        Box::new(Multitask(size.clone())),
+        Box::new(Spectral(size.clone())),
+        Box::new(Nodules(size)),
+    ];
+    for study in studies {
+        let run = |job: &Job| study.run(job).unwrap();
+        let records: Vec<Record> = study.jobs().par_iter().flat_map(run).collect();
+        assert!(records.iter().flat_map(|own| own.figures.values()).all(|value| value.is_finite()));
+        let claims = study.claims();
+        let judged = judge(&claims, &records).unwrap();
+        for claim in &claims {
+            assert!(judged.iter().any(|own| own.claim == *claim), "{}: {claim}", study.title());
+        }
+        assert!(judged.iter().all(|own| own.verdict == Verdict::Undecided));
+        let columns = study.columns();
+        let known = |column: &&str| records.iter().any(|own| own.figures.contains_key(*column));
+        assert!(columns.iter().all(known), "{}", study.title());
+    }
 }
