@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Verb::Pack(arguments) => commands::pack::pack(&arguments),
         Verb::Evaluate(arguments) => commands::evaluate::evaluate(&arguments),
         Verb::Train(arguments) => commands::train::train(&arguments),
-        Verb::Reproduce(arguments) => commands::reproduce::reproduce(&arguments),
+        Verb::Reproduce(arguments) => commands::reproduce::start(&arguments),
         Verb::Drift(arguments) => commands::drift::drift(&arguments),
     };
     match outcome {

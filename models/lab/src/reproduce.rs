@@ -21,7 +21,7 @@ mod spectral;
 mod tests;
 
 pub use claim::{Claim, Judgement, Relation, Verdict, judge};
-pub use losses::{dice_plus_plus, margin_smoothing};
+pub use losses::{dice_plus_plus, margin_smoothing, recipes};
 pub use multitask::Multitask;
 pub use nodules::Nodules;
 pub use plot::svg;

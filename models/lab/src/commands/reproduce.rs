@@ -3,7 +3,7 @@
 use super::Failure;
 use candor_lab::reproduce::{
     Job, Multitask, Nodules, Outcome, Record, Rotation, Size, Spectral, Study, csv, dice_plus_plus, judge,
-    margin_smoothing, markdown, svg,
+    margin_smoothing, markdown, recipes, svg,
 };
 use candor_lab::train::TrainError;
 use clap::{Args, ValueEnum};
@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -23,6 +23,8 @@ enum Which {
     Mbls,
     /// DSC++ against the plain region losses (Yeung et al. 2023)
     Dscpp,
+    /// Ways to train, against cross-entropy with a temperature
+    Recipes,
     /// Calibration after a rotation pretext (Sambyal et al. 2023)
     Rotation,
     /// One network for several data sets (Karimi & Gholipour 2022)
@@ -96,13 +98,29 @@ impl Journal {
     }
 }
 
+/// Sets how many threads Candle's tensor operations wait with, in a spin that takes a core from other jobs.
+const CANDLE_THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Runs `reproduce` in a process of its own where Candle must be told to keep to the thread of its job.
+pub fn start(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
+    if std::env::var(CANDLE_THREADS).is_ok_and(|threads| threads == "1") {
+        return reproduce(arguments);
+    }
+    let refused =
+        |error: std::io::Error| Failure::invalid(format!("candor-lab cannot start itself: {error}"));
+    let mut child = Command::new(std::env::current_exe().map_err(refused)?);
+    let child = child.args(std::env::args_os().skip(1)).env(CANDLE_THREADS, "1").status().map_err(refused)?;
+    Ok(child.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
 /// Runs what is left, then writes tables, picture and verdicts.
-pub fn reproduce(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
+fn reproduce(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
     let folder = &arguments.output;
     let size = if arguments.quick { Size::quick } else { Size::full }(arguments.data.clone());
     let study: Box<dyn Study> = match arguments.study {
         Which::Mbls => Box::new(margin_smoothing(size.clone())),
         Which::Dscpp => Box::new(dice_plus_plus(size.clone())),
+        Which::Recipes => Box::new(recipes(size.clone())),
         Which::Rotation => Box::new(Rotation(size.clone())),
         Which::Multitask => Box::new(Multitask(size.clone())),
         Which::Spectral => Box::new(Spectral(size.clone())),

@@ -1,10 +1,10 @@
-//! The two studies that compare losses of segmentation: MbLS against its baselines, ++ against plain forms.
+//! Studies that compare losses of segmentation: MbLS, the ++ forms, and recipes to train by.
 
 use super::material::Material;
 use super::segmenter::{Regime, experiment};
 use super::{Claim, Job, Record, Relation, Size, Study, every};
 use crate::losses::Loss;
-use crate::train::{Augmentation, TrainError};
+use crate::train::{Augmentation, Schedule, TrainError};
 
 /// What an arm's name ends with when its temperature was fitted.
 const FITTED: &str = " + T";
@@ -19,7 +19,7 @@ pub struct LossStudy {
 }
 
 /// Murugesan et al. 2022: margin-based label smoothing against seven baselines, each with its settings, and
-/// against a temperature; and candidates for a better recipe.
+/// against a temperature.
 #[must_use]
 pub fn margin_smoothing(size: Size) -> LossStudy {
     let margin = Loss::Mbls { margin: 10.0, alpha: 0.1 };
@@ -41,18 +41,9 @@ pub fn margin_smoothing(size: Size) -> LossStudy {
     claims.push(Claim::new("ece_foreground", &own, Relation::Lower, &fitted));
     claims.push(Claim::new("brier", &own, Relation::Lower, &fitted));
     claims.push(Claim::new("dice", &own, Relation::NotLowerBy(0.01), &plain));
-    let mut arms: Vec<_> = baselines.into_iter().chain([margin]).map(|loss| plain_arm(&loss)).collect();
-    for (name, regime) in recipes() {
-        let recipe = format!("{plain}, {name}");
-        for figure in ["ece_foreground", "brier"] {
-            claims.push(Claim::new(figure, format!("{recipe}{FITTED}"), Relation::Lower, &fitted));
-        }
-        claims.push(Claim::new("dice", format!("{recipe}{FITTED}"), Relation::NotLowerBy(0.01), &fitted));
-        arms.push((recipe, Loss::CrossEntropy, regime));
-    }
     LossStudy {
         title: "Margin-based label smoothing against its baselines (Murugesan et al. 2022)",
-        arms,
+        arms: baselines.into_iter().chain([margin]).map(|loss| plain_arm(&loss)).collect(),
         claims,
         columns: vec!["dice", "ece_foreground", "ece", "nll", "brier", "active_share", "temperature"],
         size,
@@ -92,12 +83,10 @@ pub fn dice_plus_plus(size: Size) -> LossStudy {
     }
 }
 
-fn plain_arm(loss: &Loss) -> (String, Loss, Regime) {
-    (loss.label(), loss.clone(), Regime::default())
-}
-
-/// What may be done beside a loss: an average of the weights, varied samples, both.
-fn recipes() -> [(&'static str, Regime); 3] {
+/// Recipes against cross-entropy and a temperature, all trained four times as long as in the other studies
+/// and under the same schedule: MbLS, varied samples with an average of the weights, and both.
+#[must_use]
+pub fn recipes(size: Size) -> LossStudy {
     let augmentation = Augmentation {
         flip_columns: true,
         rotate: 10.0,
@@ -107,12 +96,39 @@ fn recipes() -> [(&'static str, Regime); 3] {
         noise: 0.03,
         ..Default::default()
     };
-    let average = 0.98;
-    [
-        ("averaged", Regime { average, augmentation: Augmentation::default() }),
-        ("augmented", Regime { average: 0.0, augmentation }),
-        ("both", Regime { average, augmentation }),
-    ]
+    let plain = Regime { schedule: Schedule::Cosine, ..Default::default() };
+    let varied = Regime { average: 0.99, augmentation, ..plain.clone() };
+    let margin = Loss::Mbls { margin: 10.0, alpha: 0.1 };
+    let both = Loss::CrossEntropyDice;
+    let named = |loss: &Loss| format!("{}, varied and averaged", loss.label());
+    let arms = vec![
+        (Loss::CrossEntropy.label(), Loss::CrossEntropy, plain.clone()),
+        (margin.label(), margin.clone(), plain),
+        (named(&Loss::CrossEntropy), Loss::CrossEntropy, varied.clone()),
+        (named(&margin), margin, varied.clone()),
+        (named(&both), both, varied),
+    ];
+    let fitted = format!("{}{FITTED}", Loss::CrossEntropy.label());
+    let mut claims = Vec::new();
+    for (arm, ..) in &arms[1..] {
+        for end in ["", FITTED] {
+            let arm = format!("{arm}{end}");
+            claims.push(Claim::new("ece_foreground", &arm, Relation::Lower, &fitted));
+            claims.push(Claim::new("brier", &arm, Relation::Lower, &fitted));
+        }
+        claims.push(Claim::new("dice", arm, Relation::NotLowerBy(0.0), &fitted));
+    }
+    LossStudy {
+        title: "Recipes against cross-entropy with a temperature",
+        arms,
+        claims,
+        columns: vec!["dice", "ece_foreground", "ece", "nll", "brier", "aurc", "temperature"],
+        size: Size { steps: 4 * size.steps, ..size },
+    }
+}
+
+fn plain_arm(loss: &Loss) -> (String, Loss, Regime) {
+    (loss.label(), loss.clone(), Regime::default())
 }
 
 impl Study for LossStudy {

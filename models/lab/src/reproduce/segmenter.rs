@@ -6,7 +6,7 @@ use crate::calibrate::{LogitSample, fit_temperature};
 use crate::losses::{Loss, active_margin_share};
 use crate::metrics::{Accumulator, BOUNDARY_RADIUS, Frame, Summary, boundary_band};
 use crate::nets::{Model, Norm, UnetShape, unet};
-use crate::train::{Augmentation, Learner, ListSource, Sample, Source, TrainError, draw, tensors};
+use crate::train::{Augmentation, Learner, ListSource, Sample, Schedule, Source, TrainError, draw, tensors};
 use candle_core::Tensor;
 
 /// Images per update.
@@ -19,12 +19,21 @@ const PIXELS: usize = 512;
 const THRESHOLDS: [f32; 2] = [0.05, 0.95];
 
 /// What is done beside lowering a loss.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Regime {
     /// Share of the average of the weights that stays at each step; 0 for none.
     pub average: f64,
     /// How samples are varied.
     pub augmentation: Augmentation,
+    /// How the rate falls.
+    pub schedule: Schedule,
+}
+
+impl Default for Regime {
+    /// Nothing: samples as they are, the last weights, one rate.
+    fn default() -> Self {
+        Self { average: 0.0, augmentation: Augmentation::default(), schedule: Schedule::Constant }
+    }
 }
 
 /// Logits `[K,H,W]` of one image and its labels `[H,W]`.
@@ -67,7 +76,8 @@ pub fn train(
             .collect();
         let [images, truth] = tensors(&varied, source.shape(), classes)?;
         let value = loss.of(&learner.model().logits(&images, true)?, &truth)?;
-        learner.update(&value, RATE, |_| true)?;
+        let rate = RATE * regime.schedule.factor(step as usize, steps, 0);
+        learner.update(&value, rate, |_| true)?;
     }
     learner.take_average()?;
     Ok(learner.into_model())
