@@ -224,9 +224,11 @@ impl<'p, S: Sink> Stream<'p, S> {
     pub fn finish(&mut self, ring: &Ring, clock: &dyn Clock, cause: StopCause) -> Ledger {
         let ledger = ring.stop();
         self.hear(ring, clock);
+        self.await_checkpoint(clock);
         self.record_alerts(clock);
         self.record(&Event::Stopped { cause, ledger }, clock);
-        self.checkpoint(ring, clock, true);
+        self.save(ring);
+        self.await_checkpoint(clock);
         ledger
     }
 

@@ -27,6 +27,7 @@ fn a_stream_outlives_a_full_disk_and_tells_of_the_gap() {
     // A limit of the size of files refuses writes as a full disk does, in the middle of a line.
     let running = place.start(Some(24), &["--source", "phantom:pool=4", "--rate", "100"]);
     wait_for(&running, "storage-lost");
+    wait_for(&running, "checkpoint_failed");
     for _ in 0..50 {
         wait_for(&running, r#""event":"frame""#);
     }
@@ -46,6 +47,7 @@ fn a_stream_outlives_a_full_disk_and_tells_of_the_gap() {
     let raised = |line: &&Value| line["reason"] == "storage-lost" && line["change"] == "raised";
     assert_eq!(log.iter().filter(raised).count(), 1, "what was held while the disk was full is there");
     let last = log.last().expect("there are lines");
+    assert_eq!(last["event"], "stopped", "a failure from before the end is told before it: {last}");
     let frames = count(&log, "frame") as u64;
     assert_eq!(last["processed"].as_u64(), Some(frames + found["lost"].as_u64().unwrap_or(0)));
 }

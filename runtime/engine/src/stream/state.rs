@@ -64,18 +64,34 @@ impl<S: Sink> Stream<'_, S> {
         self.keeper = Some(keeper);
     }
 
-    /// Writes a checkpoint when one is due, or at once and waits for it when the stream ends.
-    pub(super) fn checkpoint(&mut self, ring: &Ring, clock: &dyn Clock, last: bool) {
+    /// Writes a checkpoint when one is due, and tells of one that failed.
+    pub(super) fn checkpoint(&mut self, ring: &Ring, clock: &dyn Clock) {
+        self.tell_checkpoint_failure(clock);
         let now_ms = self.watch.now_ms(clock);
-        if !last && now_ms.saturating_sub(self.watch.checkpoint_ms) < CHECKPOINT_MS {
-            return;
+        if now_ms.saturating_sub(self.watch.checkpoint_ms) >= CHECKPOINT_MS && self.save(ring) {
+            self.watch.checkpoint_ms = now_ms;
         }
-        let Some(keeper) = self.keeper.as_mut() else { return };
-        if last {
+    }
+
+    /// Waits for the checkpoint that is being written, and tells when it failed.
+    pub(super) fn await_checkpoint(&mut self, clock: &dyn Clock) {
+        if let Some(keeper) = &self.keeper {
             keeper.wait();
         }
+        self.tell_checkpoint_failure(clock);
+    }
+
+    fn tell_checkpoint_failure(&mut self, clock: &dyn Clock) {
+        if let Some(errno) = self.keeper.as_ref().and_then(Keeper::failure) {
+            self.record(&Event::CheckpointFailed { errno }, clock);
+        }
+    }
+
+    /// Hands over a checkpoint; false when the last one is still being written.
+    pub(super) fn save(&mut self, ring: &Ring) -> bool {
+        let Some(keeper) = self.keeper.as_mut() else { return false };
         let (ledger, head, guard) = (ring.ledger(), self.sink.head(), &self.guard);
-        let taken = keeper.save(|bytes| {
+        keeper.save(|bytes| {
             bytes.extend_from_slice(&ledger.to_bytes());
             bytes.extend_from_slice(&head.lines.to_le_bytes());
             bytes.extend_from_slice(&head.link);
@@ -84,15 +100,6 @@ impl<S: Sink> Stream<'_, S> {
             // The length is right by construction.
             let _ = guard.write(&mut bytes[start..]);
             bytes.extend_from_slice(&guard.recalibrator.to_bytes());
-        });
-        if taken {
-            self.watch.checkpoint_ms = now_ms;
-        }
-        if last {
-            keeper.wait();
-        }
-        if let Some(errno) = keeper.failure() {
-            self.record(&Event::CheckpointFailed { errno }, clock);
-        }
+        })
     }
 }

@@ -85,7 +85,7 @@ impl<S: Sink> Stream<'_, S> {
             let ledger = ring.ledger();
             self.record(&Event::Ledger { ledger, reconciles: ledger.reconciles() }, clock);
         }
-        self.checkpoint(ring, clock, false);
+        self.checkpoint(ring, clock);
     }
 
     /// A frame, good or bad: the source is alive.
