@@ -89,30 +89,36 @@ pub fn run(
     arena: &mut [u8],
     observer: &mut impl Observer,
 ) -> Result<(), RunError> {
+    for index in 0..plan.steps() {
+        run_step(plan, index, kernels, arena)?;
+        if plan.is_last_writer(index) {
+            let output = plan.step(index)?.output;
+            observer.after_rows(index, output, tensor_rows(plan, arena, output)?);
+        }
+    }
+    Ok(())
+}
+
+/// Runs step `index` over whole tensors where the plan itself places them, and fills its output's halo.
+///
+/// # Errors
+/// [`RunError`] when the arena does not fit the plan or there is no such step.
+pub fn run_step(
+    plan: &Plan<'_>,
+    index: usize,
+    kernels: &impl Kernels,
+    arena: &mut [u8],
+) -> Result<(), RunError> {
     check_arena(plan, arena)?;
     let view = |index: usize| {
         plan.tensor(index).map(|tensor| View { layout: tensor.layout, origin: 0, range: tensor.range() })
     };
-    for index in 0..plan.steps() {
-        let step = plan.step(index)?;
-        let output = plan.tensor(step.output)?;
-        let rows = 0..output.layout.height;
-        let inputs = [view(step.inputs[0])?, view(step.inputs[1])?];
-        run_rows(
-            &step.op,
-            kernels,
-            arena,
-            inputs,
-            (output.layout, image_range(&output)),
-            rows,
-            plan.scratch(),
-        )?;
-        let data = &mut arena[output.range()];
-        fill_halo(output.layout, data, output.zero_point);
-        if plan.is_last_writer(index) {
-            observer.after_rows(index, step.output, Rows::whole(output.layout, data));
-        }
-    }
+    let step = plan.step(index)?;
+    let output = plan.tensor(step.output)?;
+    let inputs = [view(step.inputs[0])?, view(step.inputs[1])?];
+    let target = (output.layout, image_range(&output));
+    run_rows(&step.op, kernels, arena, inputs, target, 0..output.layout.height, plan.scratch())?;
+    fill_halo(output.layout, &mut arena[output.range()], output.zero_point);
     Ok(())
 }
 
