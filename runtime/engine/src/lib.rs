@@ -1,6 +1,7 @@
 //! The library a device vendor embeds: packages, sessions, and findings with calibrated confidence.
 #![deny(unsafe_code)]
 
+pub mod backend;
 pub mod buffer;
 pub mod checkpoint;
 mod digests;
@@ -19,6 +20,7 @@ pub mod session;
 pub mod statistics;
 pub mod stream;
 
+pub use backend::Backend;
 pub use candor_cpu::Tier;
 pub use digests::StepDigests;
 pub use error::{Error, ErrorKind};

@@ -3,6 +3,7 @@
 mod array;
 mod budget;
 mod details;
+mod device;
 mod frame;
 mod model;
 mod rows;
@@ -10,6 +11,7 @@ mod rows;
 pub use details::Details;
 pub use rows::Strip;
 
+use crate::backend::Backend;
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
 use crate::geometry::Span;
@@ -24,6 +26,7 @@ use candor_core::calibration::{PairTable, Tables};
 use candor_core::package::{Head, Package as View, Section};
 use candor_core::plan::Plan;
 use candor_cpu::{CpuKernels, Tier};
+use device::Remote;
 use model::Progress;
 
 /// How a session runs.
@@ -100,6 +103,8 @@ pub struct Session<'p> {
     verdict: Option<Verdict>,
     planned: Planned,
     arena: AlignedBuffer,
+    /// The device that runs the model instead of this processor.
+    remote: Option<Remote<'p>>,
     progress: Progress,
     preprocessor: Option<Preprocessor>,
     /// Codes of one row and channel on their way to the arena.
@@ -126,6 +131,30 @@ impl<'p> Session<'p> {
     /// [`ErrorKind::Package`], [`ErrorKind::Device`] for an absent tier, [`ErrorKind::Memory`] naming the
     /// least budget that would do.
     pub fn new(package: &'p Package, options: &SessionOptions) -> Result<Self, Error> {
+        Self::build(package, options, None)
+    }
+
+    /// The same on a device that has the package's plan loaded, with its tables; this processor still
+    /// prepares frames and judges them.
+    ///
+    /// # Errors
+    /// As [`Session::new`]; the budget covers the device's memory too.
+    ///
+    /// # Exactness
+    /// Findings are those of [`Session::new`], byte for byte.
+    pub fn on_device(
+        package: &'p Package,
+        options: &SessionOptions,
+        backend: Box<dyn Backend + 'p>,
+    ) -> Result<Self, Error> {
+        Self::build(package, options, Some(backend))
+    }
+
+    fn build(
+        package: &'p Package,
+        options: &SessionOptions,
+        backend: Option<Box<dyn Backend + 'p>>,
+    ) -> Result<Self, Error> {
         let view = package.view()?;
         let plan = view.plan()?;
         let head = view.head()?;
@@ -164,6 +193,7 @@ impl<'p> Session<'p> {
             verdict: None,
             planned: Planned::default(),
             arena: AlignedBuffer::default(),
+            remote: backend.map(|backend| Remote::new(backend, &plan)).transpose()?,
             progress: Progress::default(),
             preprocessor,
             line: vec![0; input.layout.width],
@@ -194,6 +224,9 @@ impl<'p> Session<'p> {
     pub fn tap(&mut self, steps: &[usize]) -> Result<(), Error> {
         let channels = self.plan.tensor(0)?.layout.channels.min(3);
         self.features = Some(Features::new(&self.plan, steps, channels)?);
+        if let Some(remote) = self.remote.as_mut() {
+            remote.tap(steps);
+        }
         Ok(())
     }
 
@@ -201,6 +234,9 @@ impl<'p> Session<'p> {
     /// measurements.
     pub fn stop_judging(&mut self) {
         (self.detector, self.features, self.verdict) = (None, None, None);
+        if let Some(remote) = self.remote.as_mut() {
+            remote.tap(&[]);
+        }
     }
 
     /// The features of the last frame, when steps are tapped.
@@ -237,6 +273,11 @@ impl<'p> Session<'p> {
     /// the time taken that is the roof of one core. Zero for the reference.
     pub fn roof_products(&self, rounds: usize) -> u64 {
         self.kernels.roof_products(rounds)
+    }
+
+    /// The device that runs the model: `cpu`, or the backend's name.
+    pub fn device(&self) -> String {
+        self.remote.as_ref().map_or_else(|| "cpu".into(), Remote::name)
     }
 
     /// The kernels' tier.

@@ -1,6 +1,7 @@
 //! What a session holds, and the schedule that fits a budget.
 
 use super::Session;
+use super::device::Remote;
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
 use crate::planner::{self, Goal};
@@ -15,7 +16,8 @@ impl Session<'_> {
     fn other_bytes(&self, extent: [usize; 2]) -> usize {
         let planes = self.preprocessor.as_ref().map_or(0, |p| p.bytes(extent[0], extent[1]));
         let placed = if self.is_direct(extent) { 0 } else { 3 * extent[0] * extent[1] };
-        self.line.len() + planes + 3 * self.model_mask.len() + placed
+        let remote = self.remote.as_ref().map_or(0, Remote::bytes);
+        self.line.len() + planes + 3 * self.model_mask.len() + placed + remote
     }
 
     /// Makes sure that frames of `extent` fit the budget, by another schedule if need be.
@@ -29,6 +31,13 @@ impl Session<'_> {
             return Ok(());
         }
         let other = self.other_bytes(extent);
+        if let Some(remote) = &self.remote {
+            return if fits(other) {
+                Ok(())
+            } else {
+                Err(beyond(remote, extent, other, self.options.memory))
+            };
+        }
         let goal =
             Goal { bytes: self.options.memory.map(|budget| budget.saturating_sub(other)), ..self.goal() };
         let mut planned = planner::plan(&self.plan, goal)?;
@@ -84,4 +93,18 @@ impl Session<'_> {
         self.confidence.resize(pixels, 0);
         Ok(())
     }
+}
+
+/// What a frame on a device needs, when that is more than the budget.
+fn beyond(remote: &Remote<'_>, extent: [usize; 2], needed: usize, budget: Option<usize>) -> Error {
+    let what = format!(
+        "a frame of {}x{} needs {needed} bytes, {} of them on and for {}, but the budget is {}; give at \
+         least {needed}",
+        extent[1],
+        extent[0],
+        remote.bytes(),
+        remote.name(),
+        budget.unwrap_or(0),
+    );
+    Error::new(ErrorKind::Memory, what)
 }

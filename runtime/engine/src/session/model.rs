@@ -1,6 +1,7 @@
 //! One run of the model: rows in, mask and confidence at model scale out, as rows are finished.
 
 use super::Session;
+use super::device::Targets;
 use crate::error::{Error, ErrorKind};
 use crate::ood::features::TapObserver;
 use candor_core::calibration::{self, BOUNDARY_RADIUS, PairTable, Tables};
@@ -124,6 +125,9 @@ impl Session<'_> {
         tapped: bool,
         observer: &mut impl Observer,
     ) -> Result<(), Error> {
+        if self.remote.is_some() {
+            return self.advance_remote(source, tapped, observer);
+        }
         let mut position = self.progress.position;
         let features = self.features.as_mut().filter(|_| tapped);
         let mut watch = Watch {
@@ -143,6 +147,27 @@ impl Session<'_> {
         schedule::run(&self.plan, &schedule, &self.kernels, arena, source, &mut watch, &mut position)?;
         self.progress.position = position;
         Ok(())
+    }
+
+    /// Runs all of the model on the device.
+    fn advance_remote(
+        &mut self,
+        source: &mut impl Source,
+        tapped: bool,
+        observer: &mut impl Observer,
+    ) -> Result<(), Error> {
+        let Some(remote) = self.remote.as_mut() else { return Ok(()) };
+        let targets = Targets {
+            mask: &mut self.model_mask,
+            confidence: &mut self.model_confidence,
+            digest: &mut self.progress.digest,
+        };
+        match self.features.as_mut().filter(|_| tapped) {
+            Some(features) => {
+                remote.run(&self.plan, source, false, &mut features.observe(&self.kernels), targets)
+            }
+            None => remote.run(&self.plan, source, !tapped, observer, targets),
+        }
     }
 
     /// Whether every entry of the schedule was carried out.
@@ -166,6 +191,9 @@ impl Session<'_> {
         if !self.options.keep_output {
             let what = "the raw output was not kept; make the session with keep_output";
             return Err(Error::new(ErrorKind::Input, what));
+        }
+        if let Some(remote) = &self.remote {
+            return remote.output(&self.plan);
         }
         let place = self.planned.schedule().places[self.plan.output()];
         Ok(Rows::whole(place.layout, &self.arena.as_slice()[place.bytes()]))

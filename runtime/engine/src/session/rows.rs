@@ -103,7 +103,9 @@ impl Session<'_> {
     /// Begins a frame, if frames of this package can be streamed at all.
     fn begin_rows(&mut self, rows: &FrameView<'_>, extent: [usize; 2]) -> Result<(), Error> {
         let settings = self.view.preprocess()?;
-        let refusal = if matches!(settings.normalize, Normalize::Standardize { .. }) {
+        let refusal = if self.remote.is_some() {
+            Some("they go to a device, which takes a whole frame at a time")
+        } else if matches!(settings.normalize, Normalize::Standardize { .. }) {
             Some("each frame is standardised by its own mean, which its last row decides")
         } else if !self.is_direct(extent) {
             Some("its output has another extent than its input")

@@ -1,0 +1,53 @@
+//! The seam for devices that run a whole plan in memory of their own.
+
+use crate::error::Error;
+use std::ops::Range;
+
+/// A device with a plan loaded; every byte it makes is that of the reference kernels.
+///
+/// A frame is: [`load`](Backend::load) every input, then either [`frame`](Backend::frame) or
+/// [`steps`](Backend::steps) in order and [`end`](Backend::end), then reads.
+pub trait Backend {
+    /// Its name, such as `cuda:0`.
+    fn name(&self) -> String;
+
+    /// Bytes it holds, on the device and beside it.
+    fn bytes(&self) -> usize;
+
+    /// Brings planar codes `[C,H,W]` of an input.
+    ///
+    /// # Errors
+    /// When they are not as many as the input has, or the device fails.
+    fn load(&mut self, input: usize, codes: &[u8]) -> Result<(), Error>;
+
+    /// Runs some steps of the plan.
+    ///
+    /// # Errors
+    /// When there are no such steps or the device fails.
+    fn steps(&mut self, steps: Range<usize>) -> Result<(), Error>;
+
+    /// Makes class and confidence of every pixel of the output, by the package's tables.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn end(&mut self) -> Result<(), Error>;
+
+    /// All steps and the end.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn frame(&mut self) -> Result<(), Error>;
+
+    /// Copies a tensor's stored bytes, halo included; those of a step's output last until another step reuses
+    /// their place.
+    ///
+    /// # Errors
+    /// When `into` is not as long as the tensor, or the device fails.
+    fn read_tensor(&mut self, tensor: usize, into: &mut [u8]) -> Result<(), Error>;
+
+    /// Copies class and confidence, in 1/65535, of every pixel, row-major.
+    ///
+    /// # Errors
+    /// When the slices are not as long as the output has pixels, or the device fails.
+    fn read_finding(&mut self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), Error>;
+}

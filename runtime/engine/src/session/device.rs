@@ -1,0 +1,151 @@
+//! One run of the model on a device: codes out, mask, confidence, raw output and tapped tensors back.
+
+use crate::backend::Backend;
+use crate::buffer::AlignedBuffer;
+use crate::error::{Error, ErrorKind};
+use candor_core::digest::TensorDigest;
+use candor_core::interpreter::Observer;
+use candor_core::plan::Plan;
+use candor_core::schedule::Source;
+use candor_core::tensor::{BLOCK, Layout, Rows, RowsMut};
+use std::ops::Range;
+
+/// A device and what the host keeps for it.
+pub(super) struct Remote<'p> {
+    backend: Box<dyn Backend + 'p>,
+    /// Planar codes of one input.
+    codes: Vec<u8>,
+    /// One row of codes as a source writes it.
+    row: Vec<u8>,
+    /// The tensor read last; after a run the output.
+    tensor: AlignedBuffer,
+    /// Steps whose outputs frames are judged by.
+    taps: Vec<usize>,
+}
+
+/// Where a run's result goes.
+pub(super) struct Targets<'a> {
+    pub mask: &'a mut [u8],
+    pub confidence: &'a mut [u16],
+    pub digest: &'a mut Option<TensorDigest>,
+}
+
+impl<'p> Remote<'p> {
+    /// With room for every tensor that may be read.
+    ///
+    /// # Errors
+    /// Never for a plan that was parsed.
+    pub fn new(backend: Box<dyn Backend + 'p>, plan: &Plan<'_>) -> Result<Self, Error> {
+        let (mut codes, mut row, mut tensor) = (0, 0, 0);
+        for index in 0..plan.tensors() {
+            let layout = plan.tensor(index)?.layout;
+            tensor = tensor.max(layout.bytes());
+            if index < plan.inputs() {
+                codes = codes.max(layout.height * layout.width * layout.channels);
+                row = row.max(layout.row_bytes());
+            }
+        }
+        let tensor = AlignedBuffer::zeroed(tensor);
+        Ok(Self { backend, codes: vec![0; codes], row: vec![0; row], tensor, taps: Vec::new() })
+    }
+
+    /// The device's name.
+    pub fn name(&self) -> String {
+        self.backend.name()
+    }
+
+    /// Bytes held on the device and for it.
+    pub fn bytes(&self) -> usize {
+        self.backend.bytes() + self.codes.len() + self.row.len() + self.tensor.as_slice().len()
+    }
+
+    /// Shows the outputs of `steps` to observers from now on.
+    pub fn tap(&mut self, steps: &[usize]) {
+        self.taps = steps.to_vec();
+        self.taps.sort_unstable();
+        self.taps.dedup();
+    }
+
+    /// The output of the last run.
+    ///
+    /// # Errors
+    /// Never for a plan that was parsed.
+    pub fn output(&self, plan: &Plan<'_>) -> Result<Rows<'_>, Error> {
+        let layout = plan.tensor(plan.output())?.layout;
+        Ok(Rows::whole(layout, &self.tensor.as_slice()[..layout.bytes()]))
+    }
+
+    /// Runs the model on rows from `source`. `observer` sees the tapped steps, or with `every` all of them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] when the source lacks rows, [`ErrorKind::Device`] when the device fails.
+    pub fn run(
+        &mut self,
+        plan: &Plan<'_>,
+        source: &mut impl Source,
+        every: bool,
+        observer: &mut impl Observer,
+        targets: Targets<'_>,
+    ) -> Result<(), Error> {
+        for input in 0..plan.inputs() {
+            let count = self.gather(plan.tensor(input)?.layout, input, source)?;
+            self.backend.load(input, &self.codes[..count])?;
+        }
+        let mut done = 0;
+        for step in 0..plan.steps() {
+            if every || self.taps.binary_search(&step).is_ok() {
+                self.backend.steps(done..step + 1)?;
+                done = step + 1;
+                self.show(plan, step, observer)?;
+            }
+        }
+        if done == 0 {
+            self.backend.frame()?;
+        } else {
+            self.rest(done..plan.steps())?;
+            self.backend.end()?;
+        }
+        let layout = plan.tensor(plan.output())?.layout;
+        self.backend.read_tensor(plan.output(), &mut self.tensor.as_mut_slice()[..layout.bytes()])?;
+        let mut digest = TensorDigest::new(&layout);
+        digest.add(self.output(plan)?);
+        *targets.digest = Some(digest);
+        self.backend.read_finding(targets.mask, targets.confidence)
+    }
+
+    fn rest(&mut self, steps: Range<usize>) -> Result<(), Error> {
+        if steps.is_empty() { Ok(()) } else { self.backend.steps(steps) }
+    }
+
+    /// Reads a step's output, unless another step adds to it, and shows it.
+    fn show(&mut self, plan: &Plan<'_>, step: usize, observer: &mut impl Observer) -> Result<(), Error> {
+        if !plan.is_last_writer(step) {
+            return Ok(());
+        }
+        let tensor = plan.step(step)?.output;
+        let layout = plan.tensor(tensor)?.layout;
+        let bytes = &mut self.tensor.as_mut_slice()[..layout.bytes()];
+        self.backend.read_tensor(tensor, bytes)?;
+        observer.after_rows(step, tensor, Rows::whole(layout, bytes));
+        Ok(())
+    }
+
+    /// Takes the planar codes of an input from a source that writes blocks; their number.
+    fn gather(&mut self, layout: Layout, input: usize, source: &mut impl Source) -> Result<usize, Error> {
+        for y in 0..layout.height {
+            let row = &mut self.row[..layout.row_bytes()];
+            if !source.load(input, RowsMut { layout, first: y, count: 1, data: row }) {
+                return Err(Error::new(ErrorKind::Input, "the model was given fewer rows than it takes"));
+            }
+            for channel in 0..layout.channels {
+                let start = (channel * layout.height + y) * layout.width;
+                let target = &mut self.codes[start..start + layout.width];
+                let blocks = &self.row[layout.offset_in_row(channel / BLOCK, 0)..];
+                for (code, block) in target.iter_mut().zip(blocks.as_chunks::<BLOCK>().0) {
+                    *code = block[channel % BLOCK];
+                }
+            }
+        }
+        Ok(layout.height * layout.width * layout.channels)
+    }
+}
