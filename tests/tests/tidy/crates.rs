@@ -14,7 +14,7 @@ use crate::rules::{Fault, Rule};
 const ARROWS: [(&str, &[&str]); 10] = [
     ("candor-core", &[]),
     ("candor-cpu", &["candor-core"]),
-    ("candor-gpu", &["candor-core"]),
+    ("candor-gpu", &["candor-core", "candor-cpu", "candor"]),
     ("candor-imaging", &["candor-core"]),
     ("candor", &["candor-core", "candor-cpu"]),
     ("candor-cli", &["candor-core", "candor", "candor-imaging", "candor-gpu"]),

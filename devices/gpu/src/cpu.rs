@@ -1,0 +1,54 @@
+//! The work on Candle's CPU device: the plan's interpreter over the kernels of `candor-cpu`.
+
+use crate::error::candle;
+use crate::executor::Parts;
+use crate::work::{Operation, Work};
+use candle_core::{Result, bail};
+use candor_core::calibration;
+use candor_core::interpreter::{load_input, run_step, tensor_rows};
+use candor_core::plan::ALIGNMENT;
+use std::ops::Range;
+
+/// Bytes more than the arena that the storage must have: Candle aligns it as it likes.
+pub const SPARE: usize = ALIGNMENT;
+
+/// Carries out `operation` on the storage's aligned part.
+pub fn perform(operation: &Operation<'_, '_, '_>, storage: &mut [u8]) -> Result<()> {
+    let parts = operation.parts;
+    let regions = &parts.program.regions;
+    let start = storage.as_ptr().align_offset(ALIGNMENT);
+    let Some(arena) = storage.get_mut(start..start + regions.bytes) else { bail!("the arena is too short") };
+    match &operation.work {
+        Work::Load { input, codes } => load_input(&parts.plan, arena, *input, codes).map_err(candle),
+        Work::Steps(range) => steps(parts, range.clone(), arena),
+        Work::End => end(parts, arena),
+        Work::Frame => {
+            steps(parts, 0..parts.plan.steps(), arena)?;
+            end(parts, arena)
+        }
+        Work::Read { from, into } => {
+            let into = &mut **into.borrow_mut();
+            into.copy_from_slice(&arena[*from..][..into.len()]);
+            Ok(())
+        }
+    }
+}
+
+fn steps(parts: &Parts<'_>, mut steps: Range<usize>, arena: &mut [u8]) -> Result<()> {
+    steps.try_for_each(|step| run_step(&parts.plan, step, &parts.kernels, arena)).map_err(candle)
+}
+
+/// Makes mask and confidence of the output.
+fn end(parts: &Parts<'_>, arena: &mut [u8]) -> Result<()> {
+    let Some((head, tables)) = &parts.head else { return Ok(()) };
+    let regions = &parts.program.regions;
+    let (before, after) = arena.split_at_mut(regions.mask.start);
+    let rows = tensor_rows(&parts.plan, before, parts.plan.output()).map_err(candle)?;
+    let (mask, rest) = after.split_at_mut(regions.mask.len());
+    let place = regions.confidence.start - regions.mask.end;
+    let bytes = &mut rest[place..][..regions.confidence.len()];
+    let Ok(confidence) = bytemuck::try_cast_slice_mut(bytes) else { bail!("the arena is misaligned") };
+    calibration::apply(head, tables, rows, mask, confidence);
+    calibration::finish(head, tables, rows.layout.width, 0, mask, confidence);
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The work on a CUDA device: the compiled kernels on Candle's stream, a whole frame as one graph.
+
+use crate::error::candle;
+use crate::program::Item;
+use crate::step::{Kernel, Launch, Step};
+use crate::work::{Operation, Work};
+use candle_core::cuda_backend::WrapErr;
+use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaGraph, CudaSlice, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg,
+};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
+use candle_core::{CudaStorage, Device, Result, bail};
+use candor_core::ops::group_norm::Affine;
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The kernels for every architecture, as `build.rs` compiles them.
+const IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/candor.fatbin"));
+/// Threads of a block, as the kernels' launch bounds say.
+const BLOCK_THREADS: u32 = 256;
+/// Threads of a warp.
+const WARP: u32 = 32;
+
+// SAFETY: a Step is plain words without padding (it is `Pod`), and the kernels declare the same fields in the
+// same order.
+unsafe impl DeviceRepr for Step {}
+
+/// The compiled kernels, and a frame's graph once it was captured.
+pub struct Functions {
+    stream: Arc<CudaStream>,
+    all: Vec<CudaFunction>,
+    frame: RefCell<Option<CudaGraph>>,
+    sums: RefCell<Vec<[u64; 2]>>,
+    affine: RefCell<Vec<Affine>>,
+}
+
+/// Opens CUDA device `number` with a stream of its own, which a graph can be captured from.
+///
+/// # Errors
+/// Those of the driver.
+pub fn open(number: usize) -> Result<Device> {
+    let device = Device::new_cuda_with_stream(number)?;
+    // SAFETY: an executor's tensors are used on this one stream alone, in order.
+    unsafe { device.as_cuda_device()?.disable_event_tracking() };
+    Ok(device)
+}
+
+/// Free bytes of the device's memory; `None` for another device.
+///
+/// # Errors
+/// Those of the driver.
+pub fn free_bytes(device: &Device) -> Result<Option<usize>> {
+    let Device::Cuda(device) = device else { return Ok(None) };
+    let (free, _) = device.cuda_stream().context().mem_get_info().w()?;
+    Ok(Some(free))
+}
+
+impl Functions {
+    /// Loads the kernels; `None` for another device. `channels` is the greatest number that is normalised.
+    ///
+    /// # Errors
+    /// Those of the driver, such as an architecture that the artefact lacks.
+    pub fn load(device: &Device, channels: usize) -> Result<Option<Self>> {
+        let Device::Cuda(device) = device else { return Ok(None) };
+        let stream = device.cuda_stream();
+        let module = stream.context().load_module(Ptx::from_binary(IMAGE.to_vec())).w()?;
+        let all: std::result::Result<Vec<_>, _> =
+            Kernel::NAMES.iter().map(|name| module.load_function(name)).collect();
+        Ok(Some(Self {
+            stream,
+            all: all.w()?,
+            frame: RefCell::new(None),
+            sums: RefCell::new(vec![[0; 2]; channels]),
+            affine: RefCell::new(vec![bytemuck::Zeroable::zeroed(); channels]),
+        }))
+    }
+
+    fn launch(&self, launch: &Launch, arena: &mut CudaSlice<u8>, constants: &CudaSlice<u8>) -> Result<()> {
+        let [columns, rows, depth] = launch.grid;
+        let width = columns.next_power_of_two().min(WARP);
+        let height = rows.next_power_of_two().min(BLOCK_THREADS / width);
+        let config = LaunchConfig {
+            grid_dim: (columns.div_ceil(width), rows.div_ceil(height), depth),
+            block_dim: (width, height, 1),
+            shared_mem_bytes: 0,
+        };
+        let Some(function) = self.all.get(launch.kernel as usize) else { bail!("no such kernel") };
+        let mut builder = self.stream.launch_builder(function);
+        builder.arg(arena).arg(constants).arg(&launch.step);
+        // SAFETY: the arguments are those that every kernel declares. All offsets in the step were made from
+        // a checked plan and lie within the arena and the constants; positions beyond the grid return.
+        unsafe { builder.launch(config) }.w()?;
+        Ok(())
+    }
+
+    /// Slopes and offsets of a normalisation, on the host from the device's sums.
+    fn coefficients(
+        &self,
+        operation: &Operation<'_, '_, '_>,
+        step: usize,
+        arena: &mut CudaSlice<u8>,
+    ) -> Result<()> {
+        let (plan, regions) = (&operation.parts.plan, &operation.parts.program.regions);
+        let (mut sums, mut affine) = (self.sums.borrow_mut(), self.affine.borrow_mut());
+        let channels = crate::program::normalised(plan, step).map_err(candle)?;
+        let (sums, affine) = (&mut sums[..channels], &mut affine[..channels]);
+        let from = regions.channel_sums as usize;
+        let view = arena.slice(from..from + channels * 16);
+        self.stream.memcpy_dtoh(&view, bytemuck::cast_slice_mut::<_, u8>(sums)).w()?;
+        self.stream.synchronize().w()?;
+        crate::program::coefficients(plan, step, sums, affine).map_err(candle)?;
+        let to = regions.affine as usize;
+        let mut view = arena.slice_mut(to..to + channels * 8);
+        self.stream.memcpy_htod(bytemuck::cast_slice::<_, u8>(affine), &mut view).w()
+    }
+
+    fn run(
+        &self,
+        operation: &Operation<'_, '_, '_>,
+        items: Range<usize>,
+        arena: &mut CudaSlice<u8>,
+        constants: &CudaSlice<u8>,
+    ) -> Result<()> {
+        for item in &operation.parts.program.items[items] {
+            match item {
+                Item::Launch(launch) => self.launch(launch, arena, constants)?,
+                Item::Coefficients { step } => self.coefficients(operation, *step, arena)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything of a frame: captured once as a graph, unless the host has a part in it.
+    fn frame(
+        &self,
+        operation: &Operation<'_, '_, '_>,
+        arena: &mut CudaSlice<u8>,
+        constants: &CudaSlice<u8>,
+    ) -> Result<()> {
+        let program = &operation.parts.program;
+        if program.needs_host() {
+            return self.run(operation, 0..program.items.len(), arena, constants);
+        }
+        let mut frame = self.frame.borrow_mut();
+        if frame.is_none() {
+            let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+            self.stream.begin_capture(mode).w()?;
+            let outcome = self.run(operation, 0..program.items.len(), arena, constants);
+            // A capture is ended whatever happened in it.
+            let graph = self.stream.end_capture(CUgraphInstantiate_flags(0)).w();
+            outcome?;
+            *frame = graph?;
+        }
+        match frame.as_ref() {
+            Some(graph) => graph.launch().w(),
+            None => bail!("the driver captured nothing"),
+        }
+    }
+}
+
+/// Carries out `operation`.
+pub fn perform(
+    operation: &Operation<'_, '_, '_>,
+    arena: &mut CudaStorage,
+    constants: &CudaStorage,
+) -> Result<()> {
+    let parts = operation.parts;
+    let Some(functions) = &parts.cuda else { bail!("the kernels are not loaded") };
+    let arena = arena.as_cuda_slice_mut::<u8>()?;
+    let constants = constants.as_cuda_slice::<u8>()?;
+    match &operation.work {
+        Work::Load { input, codes } => {
+            let region = parts.program.regions.inputs[*input].clone();
+            functions.stream.memcpy_htod(*codes, &mut arena.slice_mut(region)).w()
+        }
+        Work::Steps(steps) => functions.run(operation, parts.program.items_of(steps), arena, constants),
+        Work::End => functions.run(operation, parts.program.end(), arena, constants),
+        Work::Frame => functions.frame(operation, arena, constants),
+        Work::Read { from, into } => {
+            let into = &mut **into.borrow_mut();
+            let view = arena.slice(*from..*from + into.len());
+            functions.stream.memcpy_dtoh(&view, into).w()?;
+            functions.stream.synchronize().w()
+        }
+    }
+}

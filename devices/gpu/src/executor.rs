@@ -1,0 +1,211 @@
+//! Frames on a device: a plan, its constants and its arena there, and what comes back.
+
+use crate::cpu;
+use crate::error::GpuError;
+use crate::program::Program;
+use crate::target::Target;
+use crate::work::{Operation, Work};
+use candle_core::{DType, Device, Tensor};
+use candor_core::calibration::Tables;
+use candor_core::package::Head;
+use candor_core::plan::Plan;
+use candor_cpu::{CpuKernels, Tier};
+use std::cell::RefCell;
+
+/// How an executor runs.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutorOptions {
+    /// The device; another is never used in its place.
+    pub target: Target,
+    /// Greatest number of bytes of device memory.
+    pub memory: Option<usize>,
+    /// Threads on Candle's CPU device.
+    pub threads: usize,
+}
+
+/// A plan on a device. Everything is allocated by [`Executor::new`]; frames allocate nothing.
+pub struct Executor<'p> {
+    parts: Parts<'p>,
+    target: Target,
+    arena: Tensor,
+    constants: Tensor,
+}
+
+/// What the work on each device needs to know.
+pub struct Parts<'p> {
+    /// The plan.
+    pub plan: Plan<'p>,
+    /// How output becomes mask and confidence.
+    pub head: Option<(Head<'p>, Tables<'p>)>,
+    /// The plan as launches.
+    pub program: Program,
+    /// The kernels of Candle's CPU device.
+    pub kernels: CpuKernels,
+    /// The compiled kernels of a CUDA device.
+    #[cfg(feature = "cuda")]
+    pub cuda: Option<crate::cuda::Functions>,
+    /// The compiled kernels of a Metal device.
+    #[cfg(feature = "metal")]
+    pub metal: Option<crate::metal::Pipelines>,
+}
+
+impl<'p> Executor<'p> {
+    /// Opens the device and loads the plan; with a head, frames end in mask and confidence.
+    ///
+    /// # Errors
+    /// [`GpuError::Unavailable`] when the device is absent, [`GpuError::Memory`] when the budget is too
+    /// small, before anything is loaded, [`GpuError::Lost`] when the device fails meanwhile.
+    pub fn new(
+        plan: Plan<'p>,
+        head: Option<(Head<'p>, Tables<'p>)>,
+        options: &ExecutorOptions,
+    ) -> Result<Self, GpuError> {
+        let target = options.target;
+        let program = Program::new(&plan, head.as_ref().map(|(head, tables)| (head, tables)))?;
+        let bytes = program.bytes() + cpu::SPARE;
+        let budget = options.memory.unwrap_or(usize::MAX).min(u32::MAX as usize);
+        if bytes > budget {
+            return Err(GpuError::Memory { needed: bytes, budget });
+        }
+        let device = target.open()?;
+        let lost = |error: candle_core::Error| lost(target, &error);
+        #[cfg(feature = "cuda")]
+        if let Some(free) = crate::cuda::free_bytes(&device).map_err(lost)?.filter(|free| *free < bytes) {
+            return Err(GpuError::Memory { needed: bytes, budget: free });
+        }
+        let constants = match device {
+            // The kernels there read the package's own constants.
+            Device::Cpu => Tensor::zeros(1, DType::U8, &device),
+            _ => Tensor::from_slice(&program.constants, program.constants.len(), &device),
+        };
+        let arena = Tensor::zeros(program.regions.bytes + cpu::SPARE, DType::U8, &device);
+        let kernels = CpuKernels::new(Tier::best(), options.threads.max(1))
+            .map_err(|error| GpuError::Input { reason: error.to_string() })?;
+        #[cfg(any(feature = "cuda", feature = "metal"))]
+        let channels = program.regions.channels;
+        let parts = Parts {
+            plan,
+            head,
+            program,
+            kernels,
+            #[cfg(feature = "cuda")]
+            cuda: crate::cuda::Functions::load(&device, channels).map_err(lost)?,
+            #[cfg(feature = "metal")]
+            metal: crate::metal::Pipelines::load(&device, channels).map_err(lost)?,
+        };
+        Ok(Self { parts, target, arena: arena.map_err(lost)?, constants: constants.map_err(lost)? })
+    }
+
+    /// Bytes of device memory it holds.
+    pub fn bytes(&self) -> usize {
+        self.parts.program.regions.bytes + cpu::SPARE + self.constants.elem_count()
+    }
+
+    /// The device.
+    pub const fn target(&self) -> Target {
+        self.target
+    }
+
+    /// The plan.
+    pub const fn plan(&self) -> &Plan<'p> {
+        &self.parts.plan
+    }
+
+    /// Runs planar codes `[C,H,W]`, one slice per input, through the whole plan and the head.
+    ///
+    /// # Errors
+    /// [`GpuError::Input`] for another number of inputs or codes, [`GpuError::Lost`] when the device fails.
+    ///
+    /// # Exactness
+    /// Every byte of every tensor equals that of the reference kernels, on any device.
+    pub fn run(&mut self, inputs: &[&[u8]]) -> Result<(), GpuError> {
+        let count = self.parts.program.regions.inputs.len();
+        if inputs.len() != count {
+            let reason = format!("the model takes {count} inputs, not {}", inputs.len());
+            return Err(GpuError::Input { reason });
+        }
+        let mut inputs = inputs.iter().enumerate();
+        inputs.try_for_each(|(input, codes)| self.load(input, codes))?;
+        self.frame()
+    }
+
+    /// Brings planar codes `[C,H,W]` of one input.
+    ///
+    /// # Errors
+    /// As [`Executor::run`].
+    pub fn load(&mut self, input: usize, codes: &[u8]) -> Result<(), GpuError> {
+        let region = self.parts.program.regions.inputs.get(input).map_or(0, ExactSizeIterator::len);
+        if codes.len() != region {
+            let reason = format!("input {input} takes {region} codes, not {}", codes.len());
+            return Err(GpuError::Input { reason });
+        }
+        self.perform(Work::Load { input, codes })
+    }
+
+    /// All steps, and class and confidence of every pixel where there is a head.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] when the device fails.
+    pub fn frame(&mut self) -> Result<(), GpuError> {
+        self.perform(Work::Frame)
+    }
+
+    /// Class and confidence of every pixel, after all steps were run.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] when the device fails.
+    pub fn end(&mut self) -> Result<(), GpuError> {
+        self.perform(Work::End)
+    }
+
+    /// Runs some steps of the plan, for a look at what each leaves.
+    ///
+    /// # Errors
+    /// [`GpuError::Input`] when there are no such steps, [`GpuError::Lost`] when the device fails.
+    pub fn steps(&mut self, steps: std::ops::Range<usize>) -> Result<(), GpuError> {
+        if steps.start > steps.end || steps.end > self.parts.plan.steps() {
+            let reason = format!("the plan has {} steps, not {steps:?}", self.parts.plan.steps());
+            return Err(GpuError::Input { reason });
+        }
+        self.perform(Work::Steps(steps))
+    }
+
+    /// Copies the stored bytes of a tensor, halo included, as its layout says.
+    ///
+    /// # Errors
+    /// [`GpuError::Input`] when `into` is not as long as the tensor, [`GpuError::Lost`] when the device
+    /// fails, [`GpuError::Plan`] when there is no such tensor.
+    pub fn read_tensor(&self, index: usize, into: &mut [u8]) -> Result<(), GpuError> {
+        let tensor = self.parts.plan.tensor(index)?;
+        self.read(tensor.range(), into)
+    }
+
+    /// Copies the class and the confidence, in 1/65535, of every pixel, row-major.
+    ///
+    /// # Errors
+    /// [`GpuError::Input`] when the slices are not as long as the output has pixels or there is no head,
+    /// [`GpuError::Lost`] when the device fails.
+    pub fn read_finding(&self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), GpuError> {
+        let regions = &self.parts.program.regions;
+        self.read(regions.mask.clone(), mask)?;
+        self.read(regions.confidence.clone(), bytemuck::cast_slice_mut(confidence))
+    }
+
+    fn read(&self, range: std::ops::Range<usize>, into: &mut [u8]) -> Result<(), GpuError> {
+        if range.len() != into.len() {
+            let reason = format!("{} bytes are to be read into {}", range.len(), into.len());
+            return Err(GpuError::Input { reason });
+        }
+        self.perform(Work::Read { from: range.start, into: RefCell::new(into) })
+    }
+
+    fn perform(&self, work: Work<'_>) -> Result<(), GpuError> {
+        let operation = Operation { parts: &self.parts, work };
+        let outcome = self.arena.inplace_op2(&self.constants, &operation);
+        outcome.map_err(|error| lost(self.target, &error))
+    }
+}
+
+fn lost(target: Target, error: &candle_core::Error) -> GpuError {
+    GpuError::Lost { device: target.to_string(), reason: error.to_string() }
+}
