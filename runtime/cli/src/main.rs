@@ -2,6 +2,7 @@
 //! result.
 
 mod commands;
+mod device;
 mod exit;
 mod input;
 mod source;

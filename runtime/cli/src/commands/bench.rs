@@ -5,6 +5,7 @@ mod watching;
 
 use crate::ALLOCATOR;
 use crate::commands::inspect::macs;
+use crate::device;
 use crate::exit::Failure;
 use crate::input::RunOptions;
 use candor::{Package, Session};
@@ -53,15 +54,16 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     }
     let package = Package::open(&arguments.package)?;
     let options = arguments.options.session()?;
+    let device = &arguments.options.device;
     let mut session =
-        Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
+        device::open(&package, &options, device).map_err(|error| error.at(arguments.package.display()))?;
     let measured = measure(&mut session, arguments.frames)?;
     let streamed = match arguments.rows {
-        Some(rows) => Some(streaming::measure(&package, &options, rows, arguments.frames)?),
+        Some(rows) => Some(streaming::measure(&package, &options, device, rows, arguments.frames)?),
         None => None,
     };
     let watched = match arguments.watching {
-        true => watching::measure(&package, &options, arguments.frames)?,
+        true => watching::measure(&package, &options, device, arguments.frames)?,
         false => None,
     };
     let figures = Figures {

@@ -36,6 +36,9 @@ pub fn inspect(arguments: &InspectArguments) -> Result<ExitCode, Failure> {
     let view = package.view()?;
     let named = |error: candor::Error| error.at(arguments.package.display());
     let mut document = describe(&view).map_err(named)?;
+    if arguments.options.device != "cpu" {
+        return Err(Failure::usage("inspect describes how the CPU runs a package; leave --device out"));
+    }
     let session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
     document["arena_bytes"] = json!(session.planned().arena_bytes());
     let survey = planner::survey(session.plan(), session.goal()).map_err(|error| named(error.into()))?;

@@ -1,5 +1,6 @@
 //! `candor run`: masks, confidence, overlays and findings for files.
 
+use crate::device;
 use crate::exit::{ALERT, Failure, INVALID, MEMORY};
 use crate::input::{RunOptions, hex, view};
 use candor::ood::{Reason, Verdict};
@@ -42,8 +43,8 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
     let keep_output = arguments.raw_output.is_some();
     let options = SessionOptions { keep_output, ..arguments.options.session()? };
-    let mut session =
-        Session::new(&package, &options).map_err(|error| error.at(arguments.package.display()))?;
+    let mut session = device::open(&package, &options, &arguments.options.device)
+        .map_err(|error| error.at(arguments.package.display()))?;
     if let Some(directory) = &arguments.out {
         std::fs::create_dir_all(directory).map_err(|error| {
             let fix = "fix: give --out a folder that can be made";

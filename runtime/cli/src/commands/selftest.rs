@@ -1,5 +1,6 @@
 //! `candor selftest`: the golden vector on this device, first run and again after other frames.
 
+use crate::device;
 use crate::exit::{Failure, SELF_TEST};
 use crate::input::{RunOptions, hex};
 use candor::{Package, Session, StepDigests};
@@ -30,7 +31,8 @@ pub struct SelftestArguments {
 pub fn selftest(arguments: &SelftestArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
     let named = |error: candor::Error| error.at(arguments.package.display());
-    let mut session = Session::new(&package, &arguments.options.session()?).map_err(named)?;
+    let mut session =
+        device::open(&package, &arguments.options.session()?, &arguments.options.device).map_err(named)?;
     let golden = session
         .package()
         .require(Section::Golden)

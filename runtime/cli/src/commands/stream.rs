@@ -8,9 +8,11 @@ mod recorder;
 mod results;
 mod signals;
 
+use crate::device;
 use crate::exit::{ALERT, Failure};
 use crate::input::{RunOptions, hex};
 use crate::source::{self, Pace, Pump, Specification};
+use candor::Package;
 use candor::checkpoint::{self, Keeper, Restored};
 use candor::drift::{DriftSettings, WARMUP_MIN};
 use candor::record::{Head, Record, RecordOptions};
@@ -20,7 +22,6 @@ use candor::stream::guard::{Guard, SERIES};
 use candor::stream::ledger::Ledger;
 use candor::stream::state::StreamState;
 use candor::stream::{LatePolicy, Ring, Step, Stream, StreamOptions, state_bytes};
-use candor::{Package, Session};
 use clap::Args;
 use eyes::Eyes;
 use lessons::Lessons;
@@ -139,7 +140,9 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let package = Package::open(&arguments.package)?;
     let mut run = arguments.options.session()?;
     run.memory = run.memory.or(profile.as_ref().map(|profile| profile.memory_bytes));
-    let session = Session::new(&package, &run).map_err(|error| error.at(arguments.package.display()))?;
+    let device = &arguments.options.device;
+    let session =
+        device::open(&package, &run, device).map_err(|error| error.at(arguments.package.display()))?;
     let layout = session.plan().tensor(0).map_err(candor::Error::from)?.layout;
     let source = source::open(&specification, [layout.width, layout.height])?;
     let clock = SystemClock::default();
@@ -150,7 +153,8 @@ pub fn stream(arguments: &StreamArguments) -> Result<ExitCode, Failure> {
     let eyes = Eyes::open(arguments.view.as_deref(), arguments.metrics.as_deref(), arguments.expose)?;
     let results = Results::open(arguments.out.as_deref(), classes)?;
     let lessons = Lessons::open(arguments.labels.as_deref())?;
-    let lifeline = Lifeline::open(&package, arguments.link.as_deref(), arguments.acknowledge, &run, &clock)?;
+    let lifeline =
+        Lifeline::open(&package, arguments.link.as_deref(), arguments.acknowledge, (&run, device), &clock)?;
     let tier = session.tier().name();
     let digest = hex(&package.digest()?);
     eyes.introduce(&session, &digest, options.deadline_us, run.memory)?;

@@ -1,7 +1,8 @@
 //! Measures row streaming: the time from a frame's last rows to its finished mask.
 
+use crate::device;
 use crate::exit::Failure;
-use candor::{FrameView, Package, Samples, Session, SessionOptions};
+use candor::{FrameView, Package, Samples, SessionOptions};
 use candor_core::golden;
 use std::time::Instant;
 
@@ -21,10 +22,11 @@ pub(super) struct Streamed {
 pub(super) fn measure(
     package: &Package,
     options: &SessionOptions,
+    device: &str,
     rows: usize,
     frames: usize,
 ) -> Result<Streamed, Failure> {
-    let mut session = Session::new(package, &SessionOptions { streaming: true, ..*options })?;
+    let mut session = device::open(package, &SessionOptions { streaming: true, ..*options }, device)?;
     let layout = session.plan().tensor(0).map_err(candor::Error::from)?.layout;
     let rows = rows.clamp(1, layout.height);
     let row = layout.width * layout.channels;

@@ -1,10 +1,11 @@
 //! Measures what watching a stream costs: features for the OOD verdict, statistics, drift and alerts.
 
+use crate::device;
 use crate::exit::Failure;
 use candor::drift::DriftSettings;
 use candor::recalibrate::Recalibrator;
 use candor::stream::guard::{GUARD_BYTES, Guard, SERIES};
-use candor::{FrameView, Package, Samples, Session, SessionOptions};
+use candor::{FrameView, Package, Samples, SessionOptions};
 use candor_core::golden;
 use std::time::Instant;
 
@@ -34,10 +35,11 @@ impl Watching {
 pub(super) fn measure(
     package: &Package,
     options: &SessionOptions,
+    device: &str,
     frames: usize,
 ) -> Result<Option<Watching>, Failure> {
-    let mut watched = Session::new(package, options)?;
-    let mut plain = Session::new(package, options)?;
+    let mut watched = device::open(package, options, device)?;
+    let mut plain = device::open(package, options, device)?;
     plain.stop_judging();
     let layout = plain.plan().tensor(0).map_err(candor::Error::from)?.layout;
     if !matches!(layout.channels, 1 | 3) {

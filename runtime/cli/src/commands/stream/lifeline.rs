@@ -8,6 +8,7 @@ mod place;
 
 pub use place::Place;
 
+use crate::device;
 use crate::exit::Failure;
 use candor::stream::Report;
 use candor::stream::clock::{Clock, SystemClock};
@@ -60,13 +61,13 @@ impl<'p> Lifeline<'p> {
         package: &'p Package,
         place: Option<&str>,
         acknowledge: Option<u32>,
-        options: &SessionOptions,
+        (options, device): (&SessionOptions, &str),
         clock: &SystemClock,
     ) -> Result<Self, Failure> {
         let Some(place) = place else { return Ok(Self { end: None }) };
         let place = Place::parse(place)?;
         let line = place.open().map_err(|error| place.failure(&error))?;
-        let session = Session::new(package, &SessionOptions { memory: None, ..*options })?;
+        let session = device::open(package, &SessionOptions { memory: None, ..*options }, device)?;
         let input = session.plan().tensor(0).map_err(candor::Error::from)?.layout;
         let codes = vec![0; input.height * input.width * input.channels];
         let end = End {
