@@ -6,7 +6,8 @@ mod report;
 
 use crate::dataset::{self, Entry, Split, view};
 use crate::metrics::{
-    Accumulator, Frame as Scored, FrameScores, Summary, area_under_roc, boundary_band, false_positive_rate_at,
+    Accumulator, FULL, Frame as Scored, FrameScores, OperatingPoint, Risk, Summary, ThresholdCurve,
+    area_under_roc, boundary_band, control_risk, false_positive_rate_at,
 };
 use crate::network::Network;
 use candor::ood::Verdict;
@@ -15,6 +16,7 @@ use candor::{Details, Package, Session, SessionOptions};
 use candor_core::package::Section;
 use candor_imaging::frame::Frame;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use report::html;
@@ -39,6 +41,10 @@ pub struct EvaluateOptions {
     pub ood: Vec<(String, PathBuf, Option<PathBuf>)>,
     /// Threads.
     pub threads: usize,
+    /// Leading characters of a name that say which exam it is of, 0 for the whole name.
+    pub group: usize,
+    /// Level at which thresholds control the risk of an exam.
+    pub risk: Option<f64>,
 }
 
 /// One evaluated frame.
@@ -82,6 +88,10 @@ pub struct Evaluation {
     pub ood: Vec<OodResult>,
     /// Joint threshold and stated rate of the profile.
     pub profile: Option<(f64, f32)>,
+    /// Calibrated foreground probabilities of every exam.
+    pub exams: BTreeMap<String, ThresholdCurve>,
+    /// Level at which thresholds control the risk of an exam.
+    pub risk: Option<f64>,
 }
 
 /// Runs the package over everything.
@@ -105,9 +115,11 @@ pub fn evaluate(
     let mut accumulators =
         [Accumulator::new(classes.len()).map_err(failed)?, Accumulator::new(classes.len()).map_err(failed)?];
     let mut baseline = float.map(|network| float::Baseline::new(network, &session)).transpose()?;
-    let mut frames = Vec::new();
+    let (mut frames, mut exams) = (Vec::new(), BTreeMap::new());
     for entry in &entries {
-        frames.push(one(&mut session, entry, &mut accumulators, baseline.as_mut())?);
+        let name = entry.name.get(..options.group).filter(|exam| !exam.is_empty()).unwrap_or(&entry.name);
+        let exam: &mut ThresholdCurve = exams.entry(name.to_string()).or_default();
+        frames.push(one(&mut session, entry, &mut accumulators, exam, baseline.as_mut())?);
     }
     let [calibrated, uncalibrated] = accumulators.map(|accumulator| accumulator.summary());
     let profile = match view.section(Section::Ood) {
@@ -124,13 +136,15 @@ pub fn evaluate(
             ood.push(foreign(&mut session, name, folder, only.as_deref(), &references)?);
         }
     }
-    Ok(Evaluation { classes, calibrated, uncalibrated, frames, ood, profile })
+    let risk = options.risk;
+    Ok(Evaluation { classes, calibrated, uncalibrated, frames, ood, profile, exams, risk })
 }
 
 fn one(
     session: &mut Session<'_>,
     entry: &Entry,
     accumulators: &mut [Accumulator; 2],
+    exam: &mut ThresholdCurve,
     baseline: Option<&mut float::Baseline<'_>>,
 ) -> Result<FrameResult, Vec<String>> {
     let line = |error: String| vec![error];
@@ -148,6 +162,9 @@ fn one(
     for (accumulator, planes) in accumulators.iter_mut().zip([&details.calibrated, &details.uncalibrated]) {
         let scored = Scored::new(shape, planes, &mask, &truth, &boundary).map_err(failed)?;
         scores.push(accumulator.add(&scored).map_err(failed)?);
+    }
+    for (&background, &label) in details.calibrated.iter().zip(&truth) {
+        exam.add(FULL - background, label > 0);
     }
     let float_dice = match baseline {
         Some(baseline) => {
@@ -205,11 +222,34 @@ impl Evaluation {
         self.frames.iter().filter_map(|frame| frame.verdict).collect()
     }
 
+    /// What thresholds from 0.05 to 0.95 do on all frames together.
+    pub fn operating_points(&self) -> Vec<OperatingPoint> {
+        let mut all = ThresholdCurve::default();
+        self.exams.values().for_each(|exam| all.merge(exam));
+        all.sweep()
+    }
+
+    /// Thresholds that keep the expected risk of the next exam at `alpha`, or why there is none.
+    fn risk_control(&self, alpha: f64) -> Value {
+        let exams: Vec<ThresholdCurve> = self.exams.values().cloned().collect();
+        let of = |risk| match control_risk(&exams, risk, alpha) {
+            Ok(found) => json!(found),
+            Err(error) => json!({ "refused": error.to_string() }),
+        };
+        json!({ "alpha": alpha, "exams": exams.len(),
+            "false_negative_rate": of(Risk::FalseNegativeRate),
+            "false_positive_share": of(Risk::FalsePositiveShare) })
+    }
+
     /// The stable JSON document.
     pub fn json(&self) -> Value {
         let mut document = summary(&self.calibrated);
         document["images"] = json!(self.frames.len());
         document["uncalibrated"] = summary(&self.uncalibrated);
+        document["operating_points"] = json!(self.operating_points());
+        if let Some(alpha) = self.risk {
+            document["risk_control"] = self.risk_control(alpha);
+        }
         let own = self.own_verdicts();
         if let Some((threshold, alpha)) = self.profile {
             document["in_distribution"] =

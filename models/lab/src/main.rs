@@ -36,7 +36,7 @@ enum Verb {
     Train(commands::train::TrainArguments),
     /// Repeat a published experiment, paired over seeds: tables, a picture, and a verdict per claim
     ///
-    /// Example: candor-lab reproduce mbls --data DATA --output reproductions
+    /// Example: candor-lab reproduce mbls --data DATA --out reproductions
     Reproduce(commands::reproduce::ReproduceArguments),
     /// Run the drift detector over a recorded series of scores
     ///

@@ -12,6 +12,7 @@ mod frame;
 mod ranking;
 mod reliability;
 mod similarity;
+mod threshold;
 
 pub use accumulate::{Accumulator, FrameScores, PerClass, Summary};
 pub use bootstrap::{Interval, Resampling, SplitMix64, bootstrap, paired_difference};
@@ -22,6 +23,7 @@ pub use frame::{Frame, MAX_CLASSES, MAX_SIDE};
 pub use ranking::{alert_rate, area_under_roc, false_positive_rate_at, spearman};
 pub use reliability::{Bin, Bins, ConfidenceHistogram, FULL};
 pub use similarity::linear_cka;
+pub use threshold::{ControlledThreshold, OperatingPoint, Risk, ThresholdCurve, control_risk};
 
 #[cfg(test)]
 mod tests;

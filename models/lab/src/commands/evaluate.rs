@@ -37,6 +37,13 @@ pub struct EvaluateArguments {
     /// Coordinates of linear Upsample before operator set 11, for --float
     #[arg(long)]
     resize_coordinates: Option<super::ResizeCoordinates>,
+    /// Leading characters of a name that say which exam it is of; 0 for the whole name
+    #[arg(long, default_value_t = 0)]
+    group: usize,
+    /// Also find the thresholds on the foreground probability that keep an exam's expected share of missed
+    /// foreground, and of false calls, at this level (conformal risk control)
+    #[arg(long)]
+    risk: Option<f64>,
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -59,6 +66,8 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<ExitCode, Failure> {
         only: arguments.only.clone(),
         ood: arguments.ood.iter().map(|text| foreign(text)).collect::<Result<_, _>>()?,
         threads: arguments.threads.clamp(1, 64),
+        group: arguments.group,
+        risk: arguments.risk,
     };
     let network = match &arguments.float {
         None => None,
@@ -116,6 +125,15 @@ fn print_text(evaluation: &Evaluation) {
             text(&document["float"]["dice"]),
             text(&document["float"]["difference"])
         );
+    }
+    for key in ["false_negative_rate", "false_positive_share"] {
+        let own = &document["risk_control"][key];
+        let level = text(&document["risk_control"]["alpha"]);
+        if let Some(threshold) = own["threshold"].as_f64() {
+            println!("{key} of the next exam at most {level} on average: threshold {threshold:.4}");
+        } else if let Some(why) = own["refused"].as_str() {
+            println!("{key} at most {level}: {why}");
+        }
     }
     if let Some(rate) = document["in_distribution"]["alert_rate"].as_f64() {
         let stated = document["in_distribution"]["stated_rate"].as_f64().unwrap_or(0.0);

@@ -37,7 +37,7 @@ enum Which {
 
 /// Arguments of `reproduce`.
 #[derive(Args)]
-#[command(after_help = "Example:\n  candor-lab reproduce mbls --data DATA --output reproductions")]
+#[command(after_help = "Example:\n  candor-lab reproduce mbls --data DATA --out reproductions")]
 pub struct ReproduceArguments {
     /// The experiment
     study: Which,
@@ -49,7 +49,7 @@ pub struct ReproduceArguments {
     data: Option<PathBuf>,
     /// Folder for STUDY.jsonl, from which an interrupted run goes on, STUDY.csv, STUDY.md and STUDY.svg
     #[arg(long, short, default_value = "reproductions")]
-    output: PathBuf,
+    out: PathBuf,
     /// Jobs at once, 1..=256; all cores by default
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
@@ -72,7 +72,7 @@ impl Journal {
             Err(error) => return Err(refused(error.to_string())),
         };
         if text.lines().next().is_some_and(|line| line != head) {
-            return Err(refused("made with other settings; remove it or choose another --output".into()));
+            return Err(refused("made with other settings; remove it or choose another --out".into()));
         }
         // What follows the last whole line was cut off while being written.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
@@ -115,7 +115,7 @@ pub fn start(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
 
 /// Runs what is left, then writes tables, picture and verdicts.
 fn reproduce(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
-    let folder = &arguments.output;
+    let folder = &arguments.out;
     let size = if arguments.quick { Size::quick } else { Size::full }(arguments.data.clone());
     let study: Box<dyn Study> = match arguments.study {
         Which::Mbls => Box::new(margin_smoothing(size.clone())),

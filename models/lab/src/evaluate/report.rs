@@ -2,7 +2,7 @@
 
 use super::{Evaluation, FrameResult, detectors, rate, scores};
 use crate::dataset::view;
-use crate::metrics::Summary;
+use crate::metrics::{OperatingPoint, Summary};
 use candor::ood::profile::DETECTORS;
 use candor::{Package, Session, SessionOptions};
 use candor_imaging::labels::Labels;
@@ -42,6 +42,7 @@ pub fn html(evaluation: &Evaluation, package: &Package, title: &str) -> Result<S
         ),
     ]);
     calibration(&mut page, own, uncalibrated);
+    page.figures(&[sweep(evaluation).figure()]);
     if evaluation.profile.is_some() {
         detection(&mut page, evaluation);
     }
@@ -86,6 +87,28 @@ fn calibration(page: &mut Page, own: &Summary, uncalibrated: &Summary) {
          the foreground \
          and boundary figures.",
     );
+}
+
+/// Recall, precision and Dice of every foreground class together as the threshold on its probability moves.
+fn sweep(evaluation: &Evaluation) -> LinePlot {
+    let points = evaluation.operating_points();
+    type Measure = fn(&OperatingPoint) -> Option<f64>;
+    let series = |name: &str, of: Measure| Series {
+        name: name.into(),
+        points: points.iter().filter_map(|point| Some((point.threshold, of(point)?))).collect(),
+    };
+    LinePlot {
+        title: "Operating points".into(),
+        remark: "calibrated foreground probability, all frames".into(),
+        x: Axis::unit("threshold"),
+        y: Axis::unit("share"),
+        series: vec![
+            series("recall", |point| point.recall),
+            series("precision", |point| point.precision),
+            series("Dice", |point| point.dice),
+        ],
+        references: Vec::new(),
+    }
 }
 
 fn diagram(title: &str, summary: &Summary) -> Reliability {

@@ -94,6 +94,15 @@ pub enum MetricError {
         /// The range it must lie in.
         range: &'static str,
     },
+    /// There are too few units for what is to be promised of the next one.
+    TooFew {
+        /// Which units.
+        what: &'static str,
+        /// Units needed.
+        needed: usize,
+        /// Units given.
+        found: usize,
+    },
     /// The statistic was undefined (NaN) on every resample.
     Undefined,
 }
@@ -119,6 +128,9 @@ impl fmt::Display for MetricError {
                 write!(out, "paired lists have {first} and {second} values; give one of each per frame")
             }
             Self::Range { what, range } => write!(out, "`{what}` must lie in {range}"),
+            Self::TooFew { what, needed, found } => {
+                write!(out, "{found} {what}; the level asked for needs {needed}: give more or a higher level")
+            }
             Self::Undefined => write!(out, "the statistic is undefined on every resample; give more frames"),
         }
     }

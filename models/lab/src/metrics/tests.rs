@@ -344,3 +344,65 @@ fn alignment_ignores_rotation_and_scale() {
     assert_eq!(linear_cka(&one, &vec![vec![2.0]; 3]), None);
     assert_eq!(linear_cka(&[], &[]), None);
 }
+
+/// A curve of `pixels`: level of the probability and whether it is foreground.
+fn curve(pixels: &[(u16, bool)]) -> ThresholdCurve {
+    let mut curve = ThresholdCurve::default();
+    pixels.iter().for_each(|&(level, foreground)| curve.add(level << 8, foreground));
+    curve
+}
+
+#[test]
+fn operating_points_count_what_is_called() {
+    let curve = curve(&[(10, false), (100, true), (100, false), (200, true), (255, true)]);
+    let point = curve.point(100);
+    assert_eq!((point.recall, point.precision, point.dice), (Some(1.0), Some(0.75), Some(6.0 / 7.0)));
+    assert_eq!(curve.point(101).recall, Some(2.0 / 3.0));
+    assert_eq!((curve.point(256).precision, curve.point(256).recall), (None, Some(0.0)));
+    assert!((curve.point(100).threshold - 25_600.0 / 65_535.0).abs() < 1e-15);
+    assert_eq!(ThresholdCurve::default().point(0).dice, None);
+    let thresholds: Vec<f64> = curve.sweep().iter().map(|own| own.threshold).collect();
+    assert!(thresholds.iter().zip(1..).all(|(own, k)| (own - f64::from(k) / 20.0).abs() < 0.003));
+}
+
+#[test]
+fn risk_is_controlled_on_new_exams() {
+    // Exams whose foreground probabilities differ in level: what fits the average does not fit each.
+    let mut random = SplitMix64::new(3);
+    let mut exam = || {
+        let shift = random.unit() * 120.0;
+        let pixels = (0..60).map(|at| {
+            let foreground = at % 3 == 0;
+            let level = random.unit() * 120.0 + if foreground { shift } else { 0.0 };
+            (level as u16, foreground)
+        });
+        curve(&pixels.collect::<Vec<_>>())
+    };
+    for risk in [Risk::FalseNegativeRate, Risk::FalsePositiveShare] {
+        let (mut loss, repeats) = (0.0, 400);
+        for _ in 0..repeats {
+            let known: Vec<ThresholdCurve> = (0..20).map(|_| exam()).collect();
+            let chosen = control_risk(&known, risk, 0.2).unwrap();
+            assert!(chosen.mean_loss <= chosen.bound && chosen.bound <= 0.2);
+            let level = (chosen.threshold * 65_535.0 / 256.0).round() as usize;
+            let point = exam().point(level);
+            loss += match risk {
+                Risk::FalseNegativeRate => 1.0 - point.recall.unwrap_or(1.0),
+                Risk::FalsePositiveShare => 1.0 - point.precision.unwrap_or(1.0),
+            };
+        }
+        let mean = loss / f64::from(repeats);
+        // Controlled, and for the first not by calling everything.
+        assert!(mean < 0.22, "{risk:?}: {mean}");
+        assert!(risk != Risk::FalseNegativeRate || mean > 0.1, "{mean}");
+    }
+}
+
+#[test]
+fn risk_control_refuses_what_it_cannot_promise() {
+    let exams = vec![ThresholdCurve::default(); 8];
+    let error = control_risk(&exams, Risk::FalseNegativeRate, 0.1).unwrap_err();
+    assert_eq!(error, MetricError::TooFew { what: "exams", needed: 9, found: 8 });
+    assert!(control_risk(&exams, Risk::FalseNegativeRate, 0.12).is_ok());
+    assert!(matches!(control_risk(&exams, Risk::FalseNegativeRate, 1.0), Err(MetricError::Range { .. })));
+}

@@ -50,6 +50,8 @@ pub fn make_folder_package(config: &TrainConfig, model: &Model) -> Result<Packag
         only: Some(names(&test, &folder.path().join("test.txt"))?),
         ood: Vec::new(),
         threads: 2,
+        group: data.group,
+        risk: None,
     };
     let evaluation = evaluate::evaluate(&package, &options, Some(&network)).map_err(TrainError::Invalid)?;
     let title = format!("{}: test set", config.name);
