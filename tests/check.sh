@@ -2,11 +2,11 @@
 # Sets up what is missing, then runs every check of the project and stops at the first that fails.
 #
 # A check whose tool is missing prints `SKIPPED name: why`. To make that a failure, list the name:
-#   CANDOR_REQUIRE=thumb,qemu-arm,qemu-aarch64,data,oracle,valgrind,avx2 tests/check.sh
+#   CANDOR_REQUIRE=thumb,qemu-arm,qemu-aarch64,data,oracle,valgrind,cxx,avx2 tests/check.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-optional_things="thumb qemu-arm qemu-aarch64 data oracle valgrind avx2 avxvnni avx512vnni amx chromium"
+optional_things="thumb apple qemu-arm qemu-aarch64 data oracle valgrind cxx avx2 avxvnni avx512vnni amx chromium"
 export CANDOR_REQUIRE=${CANDOR_REQUIRE:-}
 export CANDOR_DATA=${CANDOR_DATA:-$PWD/../shared/data}
 export CANDOR_PYTHON=${CANDOR_PYTHON:-$PWD/${CANDOR_VENV:-target/venv}/bin/python}
@@ -114,6 +114,17 @@ instructions_of_a_frame() {
   tests/benches/callgrind.py
 }
 
+# Types alone: no machine but a Mac has the libraries to link, and none of the shaders is compiled.
+types_for_metal() {
+  cargo_for aarch64-apple-darwin std,panic_abort check -p candor-gpu --features metal
+}
+
+# The binary with Candle's devices: the embedded package's golden frames on the one that every machine has.
+frames_on_candle() {
+  cargo build --locked --quiet --workspace --features candor-cli/candle --bin candor
+  target/debug/candor selftest models/packages/phantom.candor --device candle-cpu
+}
+
 # Every verb that a fenced block of the README gives to one of the programs is one that the program has.
 readme_verbs() {
   local program verb
@@ -131,10 +142,14 @@ mkdir -p target
 step "optional inputs" optional_inputs
 step format cargo fmt --all --check
 step lints cargo clippy --locked --workspace --all-targets -- -D warnings
+step "lints with Candle's devices" cargo clippy --locked --workspace --features candor-cli/candle -- -D warnings
 step "lints of the fuzz targets" fuzz_targets
 step documentation env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 if optional thumb "no Rust for thumbv7em-none-eabihf; tests/setup.sh installs it" can_build_for thumbv7em-none-eabihf; then
   step "microcontroller build" build_for_microcontrollers
+fi
+if optional apple "no Rust for aarch64-apple-darwin; tests/setup.sh installs it" can_build_for aarch64-apple-darwin; then
+  step "types for Metal" types_for_metal
 fi
 if optional qemu-aarch64 "no Rust, linker or emulator for aarch64; tests/setup.sh installs them" can_emulate; then
   step "tests on a Cortex-A57" emulated_tests cortex-a57 neon
@@ -147,6 +162,7 @@ step "ten million damaged frames, a million schedules" supervisor_at_length
 if optional valgrind "no valgrind; tests/setup.sh installs it" command -v valgrind; then
   step "instructions of a frame" instructions_of_a_frame
 fi
+step "frames on Candle's CPU device" frames_on_candle
 step "README commands" readme_verbs
 
 printf '\n'

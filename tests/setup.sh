@@ -56,6 +56,7 @@ fi
 rust_target thumbv7em-none-eabihf
 rust_target thumbv8m.main-none-eabihf
 rust_target aarch64-unknown-linux-gnu
+rust_target aarch64-apple-darwin
 packages qemu-system-arm binutils-arm-none-eabi || true
 packages qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || true
 packages valgrind || true

@@ -8,6 +8,7 @@ use candor::buffer::AlignedBuffer;
 use candor::{FrameView, Package, Samples, Session, SessionOptions};
 use candor_core::golden;
 use candor_core::package::{Geometry, Normalize, Package as View, Section};
+use candor_gpu::Target;
 use candor_imaging::frame::{Frame, Samples as FrameSamples, Source};
 use candor_imaging::write;
 use candor_lab::build::{self, BuildOptions};
@@ -212,6 +213,19 @@ fn nothing_is_allocated_per_frame_after_the_first() {
         assert_eq!(allocations(&mut session), 0, "{what}");
         assert_eq!(allocations_of_rows(&mut session), 0, "rows, {what}");
         assert_eq!(allocations_of_codes(&mut session), 0, "codes, {what}");
+    }
+    frames_on_a_device(&fitted);
+}
+
+/// On Candle's CPU device; a GPU's driver allocates as it likes.
+fn frames_on_a_device(fitted: &[u8]) {
+    for (ood, tiled, threads) in [(true, false, 1), (false, false, 2), (true, true, 2)] {
+        let package = package(fitted, ood, tiled, false);
+        let options = SessionOptions { threads, ..SessionOptions::default() };
+        let mut session =
+            candor_gpu::open(&package, &options, Target::CandleCpu).expect("it is always there");
+        assert_eq!(allocations(&mut session), 0, "ood {ood}, tiled {tiled}, {threads} threads");
+        assert_eq!(allocations_of_codes(&mut session), 0, "codes, {threads} threads");
     }
 }
 

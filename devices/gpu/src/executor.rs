@@ -27,6 +27,8 @@ pub struct ExecutorOptions {
 pub struct Executor<'p> {
     parts: Parts<'p>,
     target: Target,
+    /// The arena by its first byte: operations reach all of its storage, and Candle makes a list of the
+    /// longer axes of a layout at every call.
     arena: Tensor,
     constants: Tensor,
 }
@@ -93,7 +95,8 @@ impl<'p> Executor<'p> {
             #[cfg(feature = "metal")]
             metal: crate::metal::Pipelines::load(&device, channels).map_err(lost)?,
         };
-        Ok(Self { parts, target, arena: arena.map_err(lost)?, constants: constants.map_err(lost)? })
+        let arena = arena.and_then(|arena| arena.narrow(0, 0, 1)).map_err(lost)?;
+        Ok(Self { parts, target, arena, constants: constants.map_err(lost)? })
     }
 
     /// Bytes of device memory it holds.

@@ -30,11 +30,20 @@ pub trait Observer {
     /// Image rows `rows.image_rows()` of tensor `tensor` are finished; `step` is the last step that writes
     /// the tensor. Rows of one tensor come in order, all at once or a few at a time.
     fn after_rows(&mut self, step: usize, tensor: usize, rows: Rows<'_>);
+
+    /// Whether it looks at all: devices with memory of their own bring only what is looked at.
+    fn is_watching(&self) -> bool {
+        true
+    }
 }
 
 /// An observer that looks at nothing.
 impl Observer for () {
     fn after_rows(&mut self, _: usize, _: usize, _: Rows<'_>) {}
+
+    fn is_watching(&self) -> bool {
+        false
+    }
 }
 
 /// Checks that `arena` can hold `plan`.

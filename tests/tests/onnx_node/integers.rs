@@ -1,5 +1,5 @@
 //! A case lowered to integers, quantized from its own inputs: on every tier, with one and two threads, step
-//! by step and by every schedule.
+//! by step and by every schedule, and on Candle's devices.
 
 use std::iter;
 
@@ -7,7 +7,9 @@ use candor::Tier;
 use candor::buffer::AlignedBuffer;
 use candor::planner::{self, Goal, Planned};
 use candor_core::plan::Plan;
+use candor_core::tensor::Rows;
 use candor_cpu::CpuKernels;
+use candor_gpu::{Executor, ExecutorOptions, Target};
 use candor_lab::execute;
 use candor_lab::lower::{self, Ending, Lowered};
 use candor_lab::network::{Network, Tensor, ValueId};
@@ -118,6 +120,11 @@ impl Subject {
                     }
                 }
             }
+            for target in [Target::CandleCpu, Target::Cuda(0), Target::Metal(0)] {
+                if target.open().is_ok() && on_device(&plan, target, &inputs)? != expected {
+                    return Err(format!("{target}: differs from the reference"));
+                }
+            }
         }
         Ok(farthest)
     }
@@ -147,4 +154,21 @@ impl Subject {
         let off = found.iter().zip(expected).map(|(&code, expected)| (real(code) - expected).abs() / scale);
         Ok(off.fold(0.0, f32::max))
     }
+}
+
+/// The output's values, planar `[C,H,W]`, by one of Candle's devices.
+fn on_device(plan: &Plan<'_>, target: Target, inputs: &[&[u8]]) -> Result<Vec<i32>, String> {
+    let said = |error: candor_gpu::GpuError| format!("{target}: {error}");
+    let options = ExecutorOptions { target, memory: None, threads: 1 };
+    let mut executor = Executor::new(*plan, None, &options).map_err(said)?;
+    executor.run(inputs).map_err(said)?;
+    let layout = plan.tensor(plan.output()).map_err(|error| format!("{error:?}"))?.layout;
+    let mut bytes = vec![0; layout.bytes()];
+    executor.read_tensor(plan.output(), &mut bytes).map_err(said)?;
+    let rows = Rows::whole(layout, &bytes);
+    let mut values = Vec::with_capacity(layout.channels * layout.height * layout.width);
+    for (channel, y) in (0..layout.channels).flat_map(|c| (0..layout.height).map(move |y| (c, y))) {
+        values.extend((0..layout.width).map(|x| rows.value(y, x, channel)));
+    }
+    Ok(values)
 }

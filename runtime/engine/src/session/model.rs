@@ -166,7 +166,7 @@ impl Session<'_> {
             Some(features) => {
                 remote.run(&self.plan, source, false, &mut features.observe(&self.kernels), targets)
             }
-            None => remote.run(&self.plan, source, !tapped, observer, targets),
+            None => remote.run(&self.plan, source, observer.is_watching(), observer, targets),
         }
     }
 

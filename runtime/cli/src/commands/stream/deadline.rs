@@ -4,9 +4,12 @@ use crate::exit::Failure;
 use serde::Deserialize;
 
 /// The profiles that are known by name.
-const PROFILES: [&str; 2] = [
+const PROFILES: [&str; 5] = [
     include_str!("../../../../../devices/profiles/linux-box.toml"),
     include_str!("../../../../../devices/profiles/jetson-orin-nano.toml"),
+    include_str!("../../../../../devices/profiles/jetson-orin-nx.toml"),
+    include_str!("../../../../../devices/profiles/jetson-orin-agx.toml"),
+    include_str!("../../../../../devices/profiles/apple-m.toml"),
 ];
 
 /// What a stream needs of a profile.
