@@ -280,6 +280,23 @@ impl<'p> Session<'p> {
         self.remote.as_ref().map_or_else(|| "cpu".into(), Remote::name)
     }
 
+    /// Gives up the device, such as a lost one, and runs the model on this processor from now on; says the
+    /// name of the device, or `None` when there was none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Memory`] when the budget does not do for that; the session is then of no use.
+    ///
+    /// # Exactness
+    /// Findings stay the same, byte for byte.
+    pub fn leave_device(&mut self) -> Result<Option<String>, Error> {
+        let Some(remote) = self.remote.take() else { return Ok(None) };
+        self.progress = Progress::default();
+        let input = self.plan.tensor(0)?.layout;
+        let extent = if self.spans[0].is_empty() { [input.height, input.width] } else { self.extent };
+        self.fit(extent)?;
+        Ok(Some(remote.name()))
+    }
+
     /// The kernels' tier.
     pub fn tier(&self) -> Tier {
         self.kernels.tier()

@@ -161,10 +161,11 @@ impl<'p, S: Sink> Stream<'p, S> {
             return Ok(self.settle(ring, clock, Settled::of(seq, Disposition::Late), begun_ns));
         }
         let mut settled = Settled::of(seq, Disposition::Rejected);
-        let outcome = self.session.run(&self.slot.view());
+        let outcome = self.run(clock);
         clock.frame_was_run();
         match outcome {
-            Ok(finding) => {
+            Ok(()) => {
+                let finding = self.session.last_finding();
                 let now_ms = self.watch.now_ms(clock);
                 let pixels = (finding.mask, finding.confidence);
                 let (counts, conclusion) = self.guard.frame(now_ms, seq, pixels, finding.ood.as_ref());
@@ -192,6 +193,19 @@ impl<'p, S: Sink> Stream<'p, S> {
             settled.disposition = Disposition::Late;
         }
         Ok(self.settle(ring, clock, settled, begun_ns))
+    }
+
+    /// Runs the model on the frame in the slot; where a device is lost and may be left, on this processor.
+    fn run(&mut self, clock: &dyn Clock) -> Result<(), Error> {
+        match self.session.run(&self.slot.view()) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Device && self.options.fall_back => {
+                let Some(device) = self.session.leave_device()? else { return Err(error) };
+                self.record(&Event::DeviceLost { device: &device, reason: &error.to_string() }, clock);
+                self.session.run(&self.slot.view()).map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The report of a settled frame.

@@ -6,6 +6,7 @@ mod budget;
 mod draft;
 mod host;
 mod kernels;
+mod lost;
 #[path = "../schedules/networks.rs"]
 mod networks;
 #[path = "../schedules/oracle.rs"]

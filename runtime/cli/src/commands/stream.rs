@@ -299,6 +299,7 @@ fn stream_options(
         deadline_us: deadline_ms.filter(|ms| *ms > 0.0).map(|ms| (ms * 1e3) as u64),
         late,
         stall_ms: (arguments.stall * 1e3) as u64,
+        fall_back: profile.is_some_and(|profile| profile.devices.iter().any(|device| device == "cpu")),
         ..StreamOptions::default()
     })
 }

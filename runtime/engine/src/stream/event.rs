@@ -228,6 +228,13 @@ pub enum Event<'a> {
         /// Its value.
         value: f64,
     },
+    /// The device that ran the model was lost; this processor runs it from here on.
+    DeviceLost {
+        /// Its name.
+        device: &'a str,
+        /// What it said.
+        reason: &'a str,
+    },
     /// A corrected mask updated the calibration.
     Label {
         /// Number of the frame it belongs to.

@@ -21,11 +21,19 @@ pub struct StreamOptions {
     pub stall_ms: u64,
     /// Time between two `ledger` lines of the record.
     pub ledger_ms: u64,
+    /// Whether a lost device is left for this processor; otherwise it ends the stream.
+    pub fall_back: bool,
 }
 
 impl Default for StreamOptions {
-    /// No deadline, a stall after two seconds, counts every ten.
+    /// No deadline, a stall after two seconds, counts every ten, no falling back.
     fn default() -> Self {
-        Self { deadline_us: None, late: LatePolicy::Withhold, stall_ms: 2000, ledger_ms: 10_000 }
+        Self {
+            deadline_us: None,
+            late: LatePolicy::Withhold,
+            stall_ms: 2000,
+            ledger_ms: 10_000,
+            fall_back: false,
+        }
     }
 }

@@ -19,6 +19,9 @@ pub struct Profile {
     pub name: String,
     /// Bytes that a session may hold.
     pub memory_bytes: usize,
+    /// Devices it has, by preference; a stream leaves a lost one for `cpu` where that is among them.
+    #[serde(default)]
+    pub devices: Vec<String>,
     /// Greatest age of a finding.
     pub deadline_ms: f64,
 }

@@ -67,6 +67,9 @@ impl Sink for Recorder {
         if let Event::Alert { change: "raised", severity, .. } = event {
             self.raised |= *severity != "notice";
         }
+        if let Event::DeviceLost { reason, .. } = event {
+            eprintln!("candor: {reason}; the CPU goes on");
+        }
         let Some(line) = self.line.as_mut() else { return };
         line.clear();
         // Writing to memory does not fail, and an event holds nothing that JSON cannot.
