@@ -383,9 +383,48 @@ def verdict(case):
     compare("joint threshold", case, case["threshold"], joint[rank - 1])
 
 
+def exam_losses(exam, cuts):
+    """Missed share of the foreground and share of wrong calls at every cut."""
+    p, y = np.array([row[0] for row in exam]), np.array([row[1] for row in exam], bool)
+    called = p[None] >= cuts[:, None]
+    hits = (called & y).sum(1)
+    missed = 1 - hits / y.sum() if y.any() else np.zeros(len(cuts))
+    count = called.sum(1)
+    wrong = np.where(count > 0, (count - hits) / np.maximum(count, 1), 0)
+    return missed, np.maximum.accumulate(wrong[::-1])[::-1]
+
+
+def thresholds(case):
+    pixels = np.array([row for exam in case["exams"] for row in exam])
+    p, y = pixels[:, 0], pixels[:, 1].astype(bool)
+    for point in case["points"]:
+        called = p >= round(point["threshold"] * FULL)
+        figures = zip(("recall", "precision", "dice"), (metrics.recall_score, metrics.precision_score, metrics.f1_score))
+        for name, score in figures:
+            compare(f"operating {name}", case, point[name], score(y, called))
+    cuts = np.arange(257) * 256
+    losses = np.array([exam_losses(exam, cuts) for exam in case["exams"]]).mean(0)
+    count = len(case["exams"])
+    bounds = (count * losses + 1) / (count + 1)
+    for own in case["controlled"]:
+        fits = bounds <= own["alpha"]
+        for name, level in (("missed", np.flatnonzero(fits[0])[-1]), ("wrong", np.flatnonzero(fits[1])[0])):
+            row = 0 if name == "missed" else 1
+            compare(f"controlled {name}", case, own[name]["threshold"], cuts[level] / FULL)
+            compare(f"controlled {name} loss", case, own[name]["mean_loss"], losses[row, level])
+            compare(f"controlled {name} bound", case, own[name]["bound"], bounds[row, level])
+
+
+def similarity(case):
+    x, y = (np.array(case[name]) - np.mean(case[name], axis=0) for name in ("first", "second"))
+    alignment = lambda a, b: np.linalg.norm(b.T @ a) ** 2 / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b)
+    compare("linear CKA", case, case["cka"], [alignment(x, y), alignment(x, x)])
+
+
 KINDS = {
     "frames": frames, "ranking": ranking, "calibration": calibration, "multiclass": multiclass,
     "mahalanobis": mahalanobis, "intensity": intensity, "spectrum": spectrum, "verdict": verdict,
+    "thresholds": thresholds, "similarity": similarity,
 }
 
 

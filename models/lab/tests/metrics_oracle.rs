@@ -8,8 +8,8 @@ use candor_lab::detect::fit::{fit_intensity, fit_mahalanobis, fit_spectrum};
 use candor_lab::detect::score::{self, Normalisation};
 use candor_lab::detect::verdict::{fit_verdict, rank_threshold};
 use candor_lab::metrics::{
-    Accumulator, BOUNDARY_RADIUS, Frame, SplitMix64, area_under_roc, boundary_band, false_positive_rate_at,
-    spearman,
+    Accumulator, BOUNDARY_RADIUS, Frame, Risk, SplitMix64, ThresholdCurve, area_under_roc, boundary_band,
+    control_risk, false_positive_rate_at, linear_cka, spearman,
 };
 use serde_json::{Value, json};
 use std::process::Command;
@@ -267,6 +267,53 @@ fn spectrum_case(random: &mut SplitMix64, normalisation: Normalisation) -> Value
         "channels": channels, "groups": groups, "signatures": signatures, "held_out": fitted.held_out})
 }
 
+/// Exams of foreground probabilities: points of the sum of all, and thresholds for two levels of both risks.
+fn threshold_case() -> Value {
+    let mut random = SplitMix64::new(25);
+    let mut curves = Vec::new();
+    let mut exams = Vec::new();
+    for _ in 0..40 {
+        let skill = 0.5 + 2.5 * uniform(&mut random);
+        let mut curve = ThresholdCurve::default();
+        let pixels: Vec<(u16, bool)> = (0..400)
+            .map(|_| {
+                let foreground = uniform(&mut random) < 0.3;
+                let z = skill * (if foreground { 1.5 } else { -1.5 }) + normal(&mut random);
+                ((65_535.0 / (1.0 + (-z).exp())) as u16, foreground)
+            })
+            .collect();
+        pixels.iter().for_each(|&(probability, foreground)| curve.add(probability, foreground));
+        curves.push(curve);
+        exams.push(pixels);
+    }
+    let mut all = ThresholdCurve::default();
+    curves.iter().for_each(|curve| all.merge(curve));
+    let controlled: Vec<Value> = [0.05, 0.2]
+        .iter()
+        .map(|&alpha| {
+            let own = |risk| control_risk(&curves, risk, alpha).unwrap();
+            json!({"alpha": alpha, "missed": own(Risk::FalseNegativeRate),
+                "wrong": own(Risk::FalsePositiveShare)})
+        })
+        .collect();
+    json!({"kind": "thresholds", "name": "thresholds", "exams": exams, "points": all.sweep(),
+        "controlled": controlled})
+}
+
+/// Two lists of features, one partly made of the other.
+fn similarity_case() -> Value {
+    let mut random = SplitMix64::new(26);
+    let mut rows = |columns: usize| -> Vec<Vec<f32>> {
+        (0..50).map(|_| (0..columns).map(|_| (normal(&mut random) * 3.0 + 1.0) as f32).collect()).collect()
+    };
+    let (first, mut second) = (rows(9), rows(6));
+    for (own, other) in second.iter_mut().zip(&first) {
+        own[0] += 4.0 * other[3];
+    }
+    json!({"kind": "similarity", "name": "similarity", "first": first, "second": second,
+        "cka": [linear_cka(&first, &second), linear_cka(&first, &first)]})
+}
+
 /// The interpreter named by `CANDOR_PYTHON`, if it can import what the script needs.
 fn python() -> Result<String, String> {
     let python = std::env::var("CANDOR_PYTHON").map_err(|_| "CANDOR_PYTHON is not set".to_owned())?;
@@ -295,6 +342,7 @@ fn figures_equal_those_of_numpy_scikit_learn_and_scipy() {
     cases.extend(calibration_cases());
     cases.push(multiclass_case());
     cases.extend(detector_cases());
+    cases.extend([threshold_case(), similarity_case()]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases.json");
     std::fs::write(&file, serde_json::to_vec(&json!({ "cases": cases })).unwrap()).unwrap();
