@@ -106,7 +106,7 @@ impl Model {
         Ok(values)
     }
 
-    fn compute(&self, node: &Node, values: &[Tensor], training: bool) -> Result<Tensor> {
+    pub(super) fn compute(&self, node: &Node, values: &[Tensor], training: bool) -> Result<Tensor> {
         let x = &values[node.inputs[0]];
         match node.layer {
             Layer::Input => Ok(x.clone()),
@@ -155,7 +155,7 @@ impl Model {
 }
 
 /// Every second row and column when `stride` is 2.
-fn thin(x: &Tensor, stride: usize) -> Result<Tensor> {
+pub(super) fn thin(x: &Tensor, stride: usize) -> Result<Tensor> {
     if stride == 1 {
         return Ok(x.clone());
     }

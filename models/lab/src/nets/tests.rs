@@ -1,5 +1,7 @@
 //! Tests of the networks: sizes, shapes, gradients everywhere, and the exported network computes the same.
 
+mod quantized;
+
 use super::*;
 use crate::execute;
 use crate::metrics::SplitMix64;

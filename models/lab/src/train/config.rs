@@ -113,6 +113,10 @@ pub struct TrainingConfig {
     /// Steps between those checks.
     #[serde(default = "hundred")]
     pub check_every: usize,
+    /// Last steps in which the network sees the rounding of int8 inference, 0 for none; before them the
+    /// ranges of its activations and the statistics of its batch norms are fixed.
+    #[serde(default)]
+    pub quantized_steps: usize,
 }
 
 const fn hundred() -> usize {
@@ -190,6 +194,10 @@ impl TrainConfig {
             if !(low..=high).contains(&value) {
                 problems.push(format!("{key} is {value}: it must lie within {low}..={high}"));
             }
+        }
+        let (last, steps) = (self.training.quantized_steps, self.training.steps);
+        if last > steps {
+            problems.push(format!("training.quantized_steps is {last}: there are only {steps} steps"));
         }
         let rate = self.training.learning_rate;
         if !(rate > 0.0 && rate <= 1.0) {

@@ -22,6 +22,7 @@ fn tiny() -> TrainConfig {
             average: 0.0,
             patience: 0,
             check_every: 100,
+            quantized_steps: 0,
         },
         loss: Loss::CrossEntropyDice,
         augmentation: Augmentation::default(),
@@ -95,17 +96,25 @@ fn one_thread_and_many_give_the_same_bits() {
 
 #[test]
 fn a_resumed_run_equals_an_unbroken_one() {
+    // With the rounding from the third step on, from the sixth, and never.
+    for quantized_steps in [38, 35, 0] {
+        let mut config = thorough();
+        config.training.quantized_steps = quantized_steps;
+        resumes(&config);
+    }
+}
+
+fn resumes(config: &TrainConfig) {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("own/checkpoint.safetensors");
-    let config = thorough();
-    let mut unbroken = Trainer::new(&config, 1).unwrap();
-    train(&mut unbroken, &config, 3);
+    let mut unbroken = Trainer::new(config, 1).unwrap();
+    train(&mut unbroken, config, 3);
     unbroken.save(&checkpoint).unwrap();
-    let expected = train(&mut unbroken, &config, 4);
+    let expected = train(&mut unbroken, config, 4);
     unbroken.finish().unwrap();
-    let mut resumed = Trainer::resume(&config, 1, &checkpoint).unwrap();
+    let mut resumed = Trainer::resume(config, 1, &checkpoint).unwrap();
     assert_eq!(resumed.steps_done(), 3);
-    assert_eq!(bits(&train(&mut resumed, &config, 4)), bits(&expected));
+    assert_eq!(bits(&train(&mut resumed, config, 4)), bits(&expected));
     resumed.finish().unwrap();
     for (name, var) in unbroken.model().parameters() {
         let values = |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -225,10 +234,12 @@ fn every_problem_of_a_configuration_is_listed_at_once() {
     config.frames.as_mut().unwrap().width = 8;
     config.loss = Loss::Focal { gamma: -1.0 };
     config.augmentation.scale = 1.0;
+    config.training.quantized_steps = 41;
     let problems = config.problems().join("\n");
     for key in [
         "network.depth",
         "training.learning_rate",
+        "training.quantized_steps",
         "package.alpha",
         "frames: width",
         "loss.gamma",

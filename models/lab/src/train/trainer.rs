@@ -4,7 +4,7 @@ use super::TrainError;
 use super::config::{NetworkConfig, NetworkKind, TrainConfig};
 use super::learner::{Learner, write};
 use super::source::{Source, draw, tensors};
-use crate::nets::{Graph, MobileShape, Model, UnetShape, mobile_unet, unet, wnet};
+use crate::nets::{Graph, MobileShape, Model, Ranges, UnetShape, mobile_unet, unet, wnet};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ use std::path::Path;
 const BEST: &str = "training.best";
 /// What the names of the best weights start with in a checkpoint.
 const BEST_WEIGHTS: &str = "best.";
+/// Key of the ranges of activations in a checkpoint.
+const RANGES: &str = "training.ranges";
+/// Batches over which they are found.
+const RANGE_BATCHES: u64 = 16;
 
 /// A network in training.
 pub struct Trainer {
@@ -22,6 +26,8 @@ pub struct Trainer {
     learner: Learner,
     /// Lowest validation loss, its weights, checks since.
     best: Option<(f32, BTreeMap<String, Tensor>, usize)>,
+    /// Ranges of activations, once the rounding of int8 inference is simulated.
+    ranges: Option<Ranges>,
 }
 
 /// The graph of `network` for images of `inputs` channels.
@@ -48,7 +54,7 @@ impl Trainer {
         let classes = config.classes().len();
         let model = Model::new(graph(&config.network, inputs, classes), config.training.seed)?;
         let learner = Learner::new(model, config.training.average);
-        Ok(Self { config: config.clone(), classes, learner, best: None })
+        Ok(Self { config: config.clone(), classes, learner, best: None, ranges: None })
     }
 
     /// Continues from the checkpoint at `path`.
@@ -69,6 +75,11 @@ impl Trainer {
                 trainer.best = Some((loss, weights.collect(), checks as usize));
             }
         }
+        if let Some(ranges) = tensors.get(RANGES) {
+            let values = ranges.to_vec2::<f32>()?;
+            let ends = values.iter().map(|ends| [ends[0], ends[1]]).collect();
+            trainer.ranges = Some(Ranges::from_values(ends));
+        }
         Ok(trainer)
     }
 
@@ -81,6 +92,11 @@ impl Trainer {
         if let Some((loss, weights, checks)) = &self.best {
             tensors.insert(BEST.to_string(), Tensor::new(&[*loss, *checks as f32], &Device::Cpu)?);
             tensors.extend(weights.iter().map(|(name, own)| (format!("{BEST_WEIGHTS}{name}"), own.clone())));
+        }
+        if let Some(ranges) = &self.ranges {
+            let values = ranges.values();
+            let flat = values.as_flattened().to_vec();
+            tensors.insert(RANGES.to_string(), Tensor::from_vec(flat, (values.len(), 2), &Device::Cpu)?);
         }
         write(&tensors, path)
     }
@@ -119,9 +135,27 @@ impl Trainer {
         let pairs: Vec<_> = samples.into_iter().zip(seeds).collect();
         let samples: Vec<_> =
             pairs.into_par_iter().map(|(sample, seed)| augmentation.apply(sample, shape, seed)).collect();
+        if step + training.quantized_steps >= training.steps && self.ranges.is_none() {
+            self.ranges = Some(self.observe(source)?);
+            // What was best without rounding is not with it.
+            self.best = None;
+        }
+        let training = &self.config.training;
         let loss = self.loss(&samples, shape, true)?;
         let rate = training.learning_rate * training.schedule.factor(step, training.steps, training.warm_up);
         self.learner.update(&loss, rate, |_| true)
+    }
+
+    /// Ranges of all activations over the first batches of `source`, without augmentation.
+    fn observe(&self, source: &dyn Source) -> Result<Ranges, TrainError> {
+        let batch = self.config.training.batch as u64;
+        let mut batches = Vec::new();
+        for first in (0..RANGE_BATCHES).map(|index| index * batch) {
+            let samples = draw(source, first..first + batch)?;
+            let [images, _] = tensors(&samples, source.shape(), self.classes)?;
+            batches.push(images);
+        }
+        Ok(Ranges::observe(self.learner.model(), &batches)?)
     }
 
     /// The mean of the losses of all outputs on `samples`.
@@ -132,7 +166,11 @@ impl Trainer {
         training: bool,
     ) -> Result<Tensor, TrainError> {
         let [images, truth] = tensors(samples, shape, self.classes)?;
-        let outputs = self.learner.model().forward(&images, training)?;
+        let model = self.learner.model();
+        let outputs = match &self.ranges {
+            Some(ranges) => model.forward_quantized(&images, ranges)?,
+            None => model.forward(&images, training)?,
+        };
         let count = outputs.len() as f64;
         let mut sum = Tensor::new(0f32, &Device::Cpu)?;
         for output in outputs {
