@@ -251,7 +251,7 @@ fn every_problem_of_a_configuration_is_listed_at_once() {
 
 #[test]
 fn the_shipped_configurations_are_valid() {
-    for name in ["phantom", "ultrasound"] {
+    for name in ["phantom", "ultrasound", "mobile"] {
         let path = format!("{}/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         assert_eq!(TrainConfig::read(Path::new(&path)).unwrap().name, name);
     }
