@@ -1,6 +1,6 @@
 """Trains the U-Net of a `candor-lab train` configuration in PyTorch, on the same frames, for a look beside it.
 
-usage: train.py CONFIG.toml IMAGES MASKS [--threads N] [--steps N]
+usage: train.py CONFIG.toml IMAGES MASKS [--threads N] [--steps N] [--seed N]
 
 Same network, split, loss, optimizer and schedule, augmentation of the same kinds and limits (not the same draws), all
 written here with PyTorch's own operators. Prints the Dice on the test frames, as `candor-lab train` defines it (mean
@@ -137,6 +137,7 @@ def main():
     parser.add_argument("masks", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config = tomllib.loads(options.config.read_text())
@@ -148,7 +149,7 @@ def main():
     part = {path: fnv1a(path.stem[: data["group"]] if data["group"] else path.stem) % 5 for path in paths}
     train, test = [p for p in paths if part[p] > 1], [p for p in paths if part[p] == 0]
     x, y = load(train, options.masks, data["height"], data["width"], classes)
-    torch.manual_seed(training["seed"])
+    torch.manual_seed(training["seed"] if options.seed is None else options.seed)
     model = Unet(1, classes, network["depth"], network["channels"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=training["learning_rate"], weight_decay=0.0)
     order, spent = torch.empty(0, dtype=torch.long), []
