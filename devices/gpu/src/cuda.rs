@@ -18,10 +18,6 @@ use std::sync::Arc;
 
 /// The kernels for every architecture, as `build.rs` compiles them.
 const IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/candor.fatbin"));
-/// Threads of a block, as the kernels' launch bounds say.
-const BLOCK_THREADS: u32 = 256;
-/// Threads of a warp.
-const WARP: u32 = 32;
 
 // SAFETY: a Step is plain words without padding (it is `Pod`), and the kernels declare the same fields in the
 // same order.
@@ -79,8 +75,7 @@ impl Functions {
 
     fn launch(&self, launch: &Launch, arena: &mut CudaSlice<u8>, constants: &CudaSlice<u8>) -> Result<()> {
         let [columns, rows, depth] = launch.grid;
-        let width = columns.next_power_of_two().min(WARP);
-        let height = rows.next_power_of_two().min(BLOCK_THREADS / width);
+        let [width, height] = launch.block();
         let config = LaunchConfig {
             grid_dim: (columns.div_ceil(width), rows.div_ceil(height), depth),
             block_dim: (width, height, 1),

@@ -19,7 +19,9 @@ pub struct ExecutorOptions {
     pub target: Target,
     /// Greatest number of bytes of device memory.
     pub memory: Option<usize>,
-    /// Threads on Candle's CPU device.
+    /// Kernel tier on Candle's CPU device; the best available when `None`.
+    pub tier: Option<Tier>,
+    /// Threads there.
     pub threads: usize,
 }
 
@@ -81,8 +83,10 @@ impl<'p> Executor<'p> {
             _ => Tensor::from_slice(&program.constants, program.constants.len(), &device),
         };
         let arena = Tensor::zeros(program.regions.bytes + cpu::SPARE, DType::U8, &device);
-        let kernels = CpuKernels::new(Tier::best(), options.threads.max(1))
-            .map_err(|error| GpuError::Input { reason: error.to_string() })?;
+        let kernels =
+            CpuKernels::new(options.tier.unwrap_or_else(Tier::best), options.threads.max(1)).map_err(
+                |error| GpuError::Unavailable { device: target.to_string(), reason: error.to_string() },
+            )?;
         #[cfg(any(feature = "cuda", feature = "metal"))]
         let channels = program.regions.channels;
         let parts = Parts {

@@ -98,24 +98,18 @@ fn words(extent: [usize; 2]) -> [u32; 2] {
     extent.map(|extent| extent as u32)
 }
 
-fn windowed(window: &Window, step: Step) -> Step {
-    Step {
-        kernel: words(window.kernel),
-        stride: words(window.stride),
-        dilation: words(window.dilation),
-        pads: words(window.pads),
-        ..step
-    }
+/// The step with a window: kernel, stride, dilation, pads.
+fn windowed([kernel, stride, dilation, pads]: [[usize; 2]; 4], step: Step) -> Step {
+    let (kernel, stride) = (words(kernel), words(stride));
+    Step { kernel, stride, dilation: words(dilation), pads: words(pads), ..step }
+}
+
+fn sliding(window: &Window, step: Step) -> Step {
+    windowed([window.kernel, window.stride, window.dilation, window.pads], step)
 }
 
 fn clipped(window: &ClippedWindow, step: Step) -> Step {
-    Step {
-        kernel: words(window.kernel),
-        stride: words(window.stride),
-        dilation: words(window.dilation),
-        pads: words(window.pads),
-        ..step
-    }
+    windowed([window.kernel, window.stride, window.dilation, window.pads], step)
 }
 
 /// Filters of all phases, and their table: taps (h, w), first offsets (h, w), bytes of weights and biases.
@@ -156,7 +150,7 @@ fn convolution(op: &Convolution<'_>, step: Step, constants: &mut Constants) -> L
         weights: constants.push_filter(order, outputs, op.filter.weights),
         bias: constants.push(op.filter.bias),
         multipliers: constants.push(op.filter.multipliers),
-        ..windowed(&op.window, within(op.filter.range, step))
+        ..sliding(&op.window, within(op.filter.range, step))
     };
     let threads = step.output.stored_width.div_ceil(PIXELS * WARP) * WARP;
     let grid = [threads, step.output.stored_height, (outputs / OUTPUT_BLOCK) as u32];
@@ -168,7 +162,7 @@ fn depthwise(op: &Depthwise<'_>, step: Step, constants: &mut Constants) -> Launc
         weights: constants.push(op.weights),
         bias: constants.push(op.bias),
         multipliers: constants.push(op.multipliers),
-        ..windowed(&op.window, within(op.range, step))
+        ..sliding(&op.window, within(op.range, step))
     };
     Launch { kernel: Kernel::Depthwise, grid: stored_grid(&step.output), step }
 }

@@ -12,11 +12,6 @@ use objc2_metal::{MTLCompileOptions, MTLSize};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Threads of a group.
-const GROUP_THREADS: u32 = 256;
-/// Threads that run together.
-const SIMD_WIDTH: u32 = 32;
-
 /// The compiled kernels.
 pub struct Pipelines {
     device: MetalDevice,
@@ -61,8 +56,7 @@ impl Pipelines {
 
     fn launch(&self, launch: &Launch, arena: &Buffer, constants: &Buffer) -> Result<()> {
         let [columns, rows, depth] = launch.grid;
-        let width = columns.next_power_of_two().min(SIMD_WIDTH);
-        let height = rows.next_power_of_two().min(GROUP_THREADS / width);
+        let [width, height] = launch.block();
         let Some(pipeline) = self.all.get(launch.kernel as usize) else { bail!("no such kernel") };
         let commands = self.device.command_encoder()?;
         let encoder = commands.as_ref();

@@ -27,7 +27,8 @@ pub fn open<'p>(
         Some(section) => Tables::parse(section, &head)?.0,
         None => Tables::uncalibrated(&head),
     };
-    let own = ExecutorOptions { target, memory: options.memory, threads: options.threads };
+    let own =
+        ExecutorOptions { target, memory: options.memory, tier: options.tier, threads: options.threads };
     let executor = Executor::new(view.plan()?, Some((head, tables)), &own)?;
     Session::on_device(package, options, Box::new(executor))
 }

@@ -168,3 +168,12 @@ pub struct Launch {
     /// Its parameters.
     pub step: Step,
 }
+
+impl Launch {
+    /// Threads of a block (x, y): a warp of columns, and rows up to the 256 threads of the kernels' bounds.
+    pub fn block(&self) -> [u32; 2] {
+        let [columns, rows, _] = self.grid;
+        let width = columns.next_power_of_two().min(32);
+        [width, rows.next_power_of_two().min(256 / width)]
+    }
+}

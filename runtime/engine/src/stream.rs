@@ -200,7 +200,14 @@ impl<'p, S: Sink> Stream<'p, S> {
         match self.session.run(&self.slot.view()) {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::Device && self.options.fall_back => {
-                let Some(device) = self.session.leave_device()? else { return Err(error) };
+                let device = match self.session.leave_device() {
+                    Ok(Some(device)) => device,
+                    Ok(None) => return Err(error),
+                    Err(why) => {
+                        let what = format!("{error}; the CPU cannot go on: {why}");
+                        return Err(Error::new(ErrorKind::Device, what));
+                    }
+                };
                 self.record(&Event::DeviceLost { device: &device, reason: &error.to_string() }, clock);
                 self.session.run(&self.slot.view()).map(|_| ())
             }

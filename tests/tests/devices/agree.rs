@@ -109,7 +109,7 @@ pub fn check(case: &Case) {
         case.frames.iter().map(|inputs| inputs.iter().map(Vec::as_slice).collect()).collect();
     let expected: Vec<Found> = frames.iter().map(|inputs| model.reference(inputs)).collect();
     for target in targets::present() {
-        let options = ExecutorOptions { target, memory: None, threads: 2 };
+        let options = ExecutorOptions { target, memory: None, tier: None, threads: 2 };
         let head = Some((model.head, model.tables));
         let mut executor = Executor::new(model.plan, head, &options).expect("it is present");
         for (inputs, expected) in frames.iter().zip(&expected) {

@@ -2,7 +2,7 @@
 
 use crate::agree::check;
 use crate::draft::{Draft, Image, slid};
-use crate::networks::Case;
+use crate::networks::{Case, TRANSPOSED};
 use candor_lab::lower::Ending;
 use candor_lab::network::{Binary, Op, PadMode, Reduction, Unary, Window};
 
@@ -80,14 +80,7 @@ fn depthwise_convolutions_agree() {
 #[test]
 fn transposed_convolutions_agree() {
     each(4_000, 25, |draft, x| {
-        let (kernel, stride, before, after, more) = draft.pick(&[
-            (2, 2, 0, 0, 0),
-            (3, 2, 1, 1, 1),
-            (4, 2, 1, 1, 0),
-            (3, 1, 0, 2, 0),
-            (2, 3, 0, 0, 0),
-            (1, 2, 0, 0, 1),
-        ]);
+        let (kernel, stride, before, after, more) = draft.pick(&TRANSPOSED);
         let pads = [before, before, after, after];
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
         let outputs = draft.pick(&CHANNELS);

@@ -122,7 +122,7 @@ fn the_cpu_goes_on_where_it_may() {
     let model = Model::new(&package);
     let options = SessionOptions { threads: 1, ..SessionOptions::default() };
     let failing = || {
-        let own = ExecutorOptions { target: Target::CandleCpu, memory: None, threads: 1 };
+        let own = ExecutorOptions { target: Target::CandleCpu, memory: None, tier: None, threads: 1 };
         let head = Some((model.head, model.tables));
         let inner = Executor::new(model.plan, head, &own).unwrap_or_else(|error| panic!("{error}"));
         let backend = Box::new(Failing { inner, left: FRAMES });

@@ -159,7 +159,7 @@ impl Subject {
 /// The output's values, planar `[C,H,W]`, by one of Candle's devices.
 fn on_device(plan: &Plan<'_>, target: Target, inputs: &[&[u8]]) -> Result<Vec<i32>, String> {
     let said = |error: candor_gpu::GpuError| format!("{target}: {error}");
-    let options = ExecutorOptions { target, memory: None, threads: 1 };
+    let options = ExecutorOptions { target, memory: None, tier: None, threads: 1 };
     let mut executor = Executor::new(*plan, None, &options).map_err(said)?;
     executor.run(inputs).map_err(said)?;
     let layout = plan.tensor(plan.output()).map_err(|error| format!("{error:?}"))?.layout;

@@ -9,6 +9,11 @@ use candor_lab::metrics::SplitMix64;
 use candor_lab::network::{Binary, Op, PadMode, Reduction, Unary, Window};
 use candor_lab::pack::{self, Description};
 
+/// Transposed convolutions: kernel, stride, pads before and after, output padding; the last two leave rows
+/// that no tap meets.
+pub const TRANSPOSED: [(usize, usize, usize, usize, usize); 6] =
+    [(2, 2, 0, 0, 0), (3, 2, 1, 1, 1), (4, 2, 1, 1, 0), (3, 1, 0, 2, 0), (2, 3, 0, 0, 0), (1, 2, 0, 0, 1)];
+
 /// Most rows and columns of a value.
 const LIMIT: [usize; 2] = [90, 40];
 
@@ -177,16 +182,7 @@ fn convolution(draft: &mut Draft, x: Image) -> Option<Image> {
 }
 
 fn transposed(draft: &mut Draft, x: Image) -> Option<Image> {
-    // Kernel, stride, pads before and after, output padding; the last two leave rows that no tap meets.
-    let kinds = [
-        (2, 2, 0, 0, 0),
-        (3, 2, 1, 1, 1),
-        (4, 2, 1, 1, 0),
-        (3, 1, 0, 2, 0),
-        (2, 3, 0, 0, 0),
-        (1, 2, 0, 0, 1),
-    ];
-    let (kernel, stride, before, after, more) = draft.pick(&kinds);
+    let (kernel, stride, before, after, more) = draft.pick(&TRANSPOSED);
     let pads = [before, before, after, after];
     let window = Window { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], pads };
     let outputs = draft.between(1, 12);
