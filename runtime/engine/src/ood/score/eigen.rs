@@ -11,10 +11,12 @@ const LANES: usize = 8;
 /// Eigenvalues of a symmetric matrix `[n][n]`, both triangles given, largest first, into `values` `[n]`;
 /// `matrix` is overwritten.
 ///
-/// Householder's reduction to a tridiagonal matrix, then the implicit QL iteration (Golub & Van Loan, §8.3;
-/// tred1 and imtql1 of EISPACK). The error is a small multiple of n·2⁻⁵³ times the greatest eigenvalue: far
-/// below [`SPECTRUM_FLOOR`](super::SPECTRUM_FLOOR), under which the signature tells none apart. Costs about
-/// 8/3·n³ operations.
+/// Householder's reduction to a tridiagonal matrix (Golub & Van Loan, §8.3; tred1 of EISPACK), then the QL
+/// iteration without square roots (Pal, Walker and Kahan; Parlett, The Symmetric Eigenvalue Problem, §8.15;
+/// dsterf of LAPACK), which works on squares: entries are 0 or of a size between 10⁻¹⁵⁰ and 10¹⁵⁰. The error
+/// is a small multiple of n·2⁻⁵³ times the greatest eigenvalue: far below
+/// [`SPECTRUM_FLOOR`](super::SPECTRUM_FLOOR), under which the signature tells none apart. Costs about 8/3·n³
+/// operations.
 ///
 /// # Errors
 /// [`LengthMismatch`].
@@ -29,9 +31,11 @@ pub fn symmetric_eigenvalues(matrix: &mut [f64], values: &mut [f64]) -> Result<(
     for (i, value) in values.iter_mut().enumerate() {
         *value = matrix[i * n + i];
     }
-    // The matrix is done with: its first row takes the subdiagonal, entry i being that of rows i and i + 1.
+    // The matrix is done with: its first row takes the squares of the subdiagonal, entry i being that of rows
+    // i and i + 1.
     for i in 1..n {
-        matrix[i - 1] = matrix[i * n + i - 1];
+        let below = matrix[i * n + i - 1];
+        matrix[i - 1] = below * below;
     }
     iterate(values, matrix);
     values.sort_unstable_by(|a, b| b.total_cmp(a));
@@ -88,49 +92,45 @@ fn reduce(matrix: &mut [f64], scratch: &mut [f64]) {
     }
 }
 
-/// Implicit QL on a tridiagonal matrix: eigenvalues take the place of the diagonal `d`; `e` is overwritten.
-fn iterate(d: &mut [f64], e: &mut [f64]) {
+/// QL on a tridiagonal matrix: eigenvalues take the place of the diagonal `d`; `squares` of the subdiagonal
+/// are overwritten.
+fn iterate(d: &mut [f64], squares: &mut [f64]) {
     let n = d.len();
+    // Less than this the reduction has changed the matrix by, too.
+    let greatest = d.iter().fold(0.0, |greatest: f64, value| greatest.max(value.abs()));
+    let negligible = (f64::EPSILON * greatest) * (f64::EPSILON * greatest);
     for l in 0..n {
         for _ in 0..STEPS {
-            let m = (l..n - 1).find(|&m| {
-                let near = d[m].abs() + d[m + 1].abs();
-                e[m].abs() <= f64::EPSILON * 0.5 * near
-            });
-            let m = m.unwrap_or(n - 1);
+            let m = (l..n - 1).find(|&m| squares[m] <= negligible).unwrap_or(n - 1);
             if m == l {
                 break;
             }
-            step(d, e, l, m);
+            step(d, squares, l, m);
         }
     }
 }
 
-/// One implicitly shifted step on rows `l..=m`, l < m.
-fn step(d: &mut [f64], e: &mut [f64], l: usize, m: usize) {
-    let slope = (d[l + 1] - d[l]) / (2.0 * e[l]);
-    let root = (slope * slope + 1.0).sqrt();
-    let mut g = d[m] - d[l] + e[l] / (slope + if slope < 0.0 { -root } else { root });
-    // Negligible, which is why the block ends here.
-    e[m] = 0.0;
-    let (mut sine, mut cosine, mut p) = (1.0, 1.0, 0.0);
+/// One shifted step on rows `l..=m`, l < m, whose squares are all above 0.
+fn step(d: &mut [f64], squares: &mut [f64], l: usize, m: usize) {
+    let root = squares[l].sqrt();
+    let slope = (d[l + 1] - d[l]) / (2.0 * root);
+    let length = (slope * slope + 1.0).sqrt();
+    let shift = d[l] - root / (slope + if slope < 0.0 { -length } else { length });
+    let (mut cosine, mut sine) = (1.0, 0.0);
+    let mut gamma = d[m] - shift;
+    let mut p = gamma * gamma;
     for i in (l..m).rev() {
-        let (f, b) = (sine * e[i], cosine * e[i]);
-        let r = (f * f + g * g).sqrt();
+        let square = squares[i];
+        let r = p + square;
         if i + 1 < m {
-            e[i + 1] = r;
+            squares[i + 1] = sine * r;
         }
-        if r == 0.0 {
-            d[i + 1] -= p;
-            return;
-        }
-        (sine, cosine) = (f / r, g / r);
-        g = d[i + 1] - p;
-        let t = (d[i] - g) * sine + 2.0 * cosine * b;
-        p = sine * t;
-        d[i + 1] = g + p;
-        g = cosine * t - b;
+        let (last_cosine, last_gamma) = (cosine, gamma);
+        (cosine, sine) = (p / r, square / r);
+        gamma = cosine * (d[i] - shift) - sine * last_gamma;
+        d[i + 1] = last_gamma + (d[i] - gamma);
+        p = if cosine == 0.0 { last_cosine * square } else { gamma * gamma / cosine };
     }
-    d[l] -= p;
-    e[l] = g;
+    squares[l] = sine * p;
+    d[l] = shift + gamma;
 }
