@@ -32,6 +32,8 @@ const INLINE_WORK: usize = 128 << 10;
 const EVEN_WORK: usize = 1 << 20;
 /// Products that take about as long as moving one byte.
 const PRODUCTS_PER_BYTE: usize = 32;
+/// Blocks of channels whose rows of a Gram matrix one thread makes at a time.
+const GRAM_BLOCKS: usize = 4;
 /// Weights that no longer stay in a core's own cache; each thread then takes one part, to read them only
 /// once.
 const WEIGHTS_BYTES: usize = 256 << 10;
@@ -281,13 +283,18 @@ impl Kernels for CpuKernels {
         self.share_blocks(work, &mut sums[..count], &|_| BLOCK, &part);
     }
 
-    fn gram(&self, input: Rows<'_>, gram: &mut [u64]) {
+    fn gram(&self, input: Rows<'_>, sums: &[[u64; 2]], gram: &mut [u64]) {
         let triangle = |channels: usize| channels * (channels + 1) / 2;
         let length = triangle(input.layout.channels).min(gram.len());
         let work = input.layout.row_bytes().saturating_mul(input.layout.height * input.layout.blocks());
-        let cut = |block: usize| triangle((block + 1) * BLOCK) - triangle(block * BLOCK);
+        // Rearranging codes is shared by the rows of one part.
+        let alone = self.threads() == 1 || work < self.inline_work;
+        let run = if alone { input.layout.blocks() } else { GRAM_BLOCKS } * BLOCK;
+        let cut = |part: usize| triangle((part + 1) * run) - triangle(part * run);
+        let first = run / BLOCK;
         // SAFETY: `table_of` only hands out tables of available tiers.
-        let part = |block, entries: &mut [u64]| unsafe { (self.table.gram)(input, block, entries) };
+        let part =
+            |part, entries: &mut [u64]| unsafe { (self.table.gram)(input, sums, part * first, entries) };
         self.share_blocks(work, &mut gram[..length], &cut, &part);
     }
 }

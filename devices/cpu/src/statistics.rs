@@ -119,19 +119,32 @@ pub(crate) fn channel_sums(input: Rows<'_>, first_block: usize, sums: &mut [[u64
     }
 }
 
-/// Rows of the lower triangle for the channels of `block`; `gram` begins at entry `(4·block, 0)`.
+/// Blocks whose rows of the lower triangle, from that of block `first` on, fill `entries`.
+pub(crate) fn gram_blocks(channels: usize, first: usize, entries: usize) -> usize {
+    let start = |block: usize| {
+        let channel = (block * BLOCK).min(channels);
+        channel * (channel + 1) / 2
+    };
+    (first + 1..)
+        .find(|&end| start(end) - start(first) >= entries || end * BLOCK >= channels)
+        .map_or(0, |end| end - first)
+}
+
+/// Rows of the lower triangle from that of channel `4·first` on, as many as `gram` has entries for; needs no
+/// sums.
 #[inline(always)]
-pub(crate) fn gram(input: Rows<'_>, block: usize, gram: &mut [u64]) {
-    let first = block * BLOCK;
+pub(crate) fn gram(input: Rows<'_>, _: &[[u64; 2]], first: usize, gram: &mut [u64]) {
     let start = |i: usize| i * (i + 1) / 2;
-    for other in 0..=block {
-        let products = block_products(&input, block, other);
-        for (i, row) in products.iter().enumerate() {
-            for (j, product) in row.iter().enumerate() {
-                let (i, j) = (first + i, other * BLOCK + j);
-                let entry = gram.get_mut(start(i) - start(first) + j);
-                if let (true, Some(entry)) = (j <= i && i < input.layout.channels, entry) {
-                    *entry = *product;
+    for block in first..first + gram_blocks(input.layout.channels, first, gram.len()) {
+        for other in 0..=block {
+            let products = block_products(&input, block, other);
+            for (i, row) in products.iter().enumerate() {
+                for (j, product) in row.iter().enumerate() {
+                    let (i, j) = (block * BLOCK + i, other * BLOCK + j);
+                    let entry = gram.get_mut(start(i) - start(first * BLOCK) + j);
+                    if let (true, Some(entry)) = (j <= i && i < input.layout.channels, entry) {
+                        *entry = *product;
+                    }
                 }
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct Table {
     pub copy_channels: for<'p> unsafe fn(&CopyChannels<'p>, Rows<'_>, RowsMut<'_>),
     pub group_norm: for<'p> unsafe fn(&GroupNorm<'p>, &[Affine], Rows<'_>, RowsMut<'_>),
     pub channel_sums: unsafe fn(Rows<'_>, usize, &mut [[u64; 2]]),
-    pub gram: unsafe fn(Rows<'_>, usize, &mut [u64]),
+    pub gram: unsafe fn(Rows<'_>, &[[u64; 2]], usize, &mut [u64]),
     /// Greatest rate of the tier's product in registers alone, for benchmarks: runs `rounds` and returns
     /// products.
     pub roof: unsafe fn(usize) -> u64,

@@ -82,8 +82,10 @@ pub trait Kernels {
     }
 
     /// Σ v_i·v_j over the image rows present for channels j ≤ i; `gram` is the lower triangle `[C·(C+1)/2]`,
-    /// overwritten.
-    fn gram(&self, input: Rows<'_>, gram: &mut [u64]) {
+    /// overwritten. `sums` are what [`Kernels::channel_sums`] gives of the same rows, from which kernels may
+    /// start.
+    fn gram(&self, input: Rows<'_>, sums: &[[u64; 2]], gram: &mut [u64]) {
+        let _ = sums;
         gram_matrix(input, gram);
     }
 }

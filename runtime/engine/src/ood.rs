@@ -7,7 +7,7 @@ pub mod score;
 use crate::error::{Error, ErrorKind};
 use features::Features;
 use profile::Profile;
-use score::{Combined, Normalisation};
+use score::{Combined, Distance, Normalisation};
 
 /// Why a frame alerted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub struct Detector<'p> {
     shares: Vec<f64>,
     pooled: Vec<f64>,
     scratch: Vec<f64>,
+    gram: Vec<i64>,
     matrix: Vec<f64>,
     signature: Vec<f64>,
 }
@@ -77,6 +78,7 @@ impl<'p> Detector<'p> {
             shares: vec![0.0; profile.intensity.bins],
             pooled: vec![0.0; pooled],
             scratch: vec![0.0; widest],
+            gram: vec![0; side * side],
             matrix: vec![0.0; side * side],
             signature: vec![0.0; side],
             profile,
@@ -103,13 +105,12 @@ impl<'p> Detector<'p> {
         features.pooled(&mut self.pooled);
         let spectrum = self.spectrum(features).map_err(mismatch)?;
         let profile = &self.profile;
-        let scores = [
-            score::intensity_score(&profile.intensity, &self.shares).map_err(mismatch)?,
-            score::mahalanobis_score(&profile.layers, &self.pooled, &mut self.scratch).map_err(mismatch)?,
-            spectrum,
-        ];
-        let step = self.worst_layer();
-        let profile = &self.profile;
+        let distance =
+            score::mahalanobis(&profile.layers, &self.pooled, &mut self.scratch).map_err(mismatch)?;
+        let Distance { mean, furthest } = distance;
+        let intensity = score::intensity_score(&profile.intensity, &self.shares).map_err(mismatch)?;
+        let scores = [intensity, mean, spectrum];
+        let step = profile.places.get(furthest).map_or(0, |place| place.step);
         let Combined { value, leading } = score::combine(&profile.scales, &scores).map_err(mismatch)?;
         let mut verdict = Verdict { score: value, scores, alert: false, reasons: [None; REASON_LIMIT] };
         if value > profile.threshold || value.is_nan() {
@@ -133,35 +134,18 @@ impl<'p> Detector<'p> {
     /// Mean over the taps of the distance to the nearest training signature.
     fn spectrum(&mut self, features: &Features) -> Result<f64, score::LengthMismatch> {
         let mut total = 0.0;
-        for (profile, gram) in self.profile.spectra.iter().zip(features.grams()) {
-            let matrix = &mut self.matrix[..profile.channels * profile.channels];
+        for (index, profile) in self.profile.spectra.iter().enumerate() {
+            let entries = profile.channels * profile.channels;
+            let (gram, matrix) = (&mut self.gram[..entries], &mut self.matrix[..entries]);
             let signature = &mut self.signature[..profile.channels];
+            features.gram(index, gram);
             score::spectral_signature(gram, Normalisation::MeanLog, matrix, signature)?;
             total += score::spectrum_score(profile, signature)?;
         }
         Ok(total / self.profile.spectra.len().max(1) as f64)
-    }
-
-    /// The tapped step whose own Mahalanobis distance is greatest.
-    fn worst_layer(&mut self) -> usize {
-        let mut start = 0;
-        let mut worst = (f64::NEG_INFINITY, 0);
-        for (layer, &step) in self.profile.layers.iter().zip(&self.profile.steps) {
-            let own = &self.pooled[start..start + layer.mean.len()];
-            start += own.len();
-            let one = std::slice::from_ref(layer);
-            let distance = score::mahalanobis_score(one, own, &mut self.scratch).unwrap_or(0.0);
-            if distance > worst.0 {
-                worst = (distance, step);
-            }
-        }
-        worst.1
     }
 }
 
 fn within(extent: usize, seen: [usize; 2]) -> bool {
     extent * 2 >= seen[0] && extent <= seen[1] * 2
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
 use crate::geometry::Span;
-use crate::ood::features::Features;
+use crate::ood::features::{Features, TapPlace};
 use crate::ood::profile::Profile;
 use crate::ood::{Detector, Verdict};
 use crate::package::Package;
@@ -211,21 +211,21 @@ impl<'p> Session<'p> {
         session.fit([input.layout.height, input.layout.width])?;
         if let Some(section) = view.section(Section::Ood) {
             let profile = Profile::parse(section, &plan)?;
-            session.tap(&profile.steps)?;
+            session.tap(&profile.places)?;
             session.detector = Some(Detector::new(profile));
         }
         Ok(session)
     }
 
-    /// Takes features of every frame at the outputs of `steps`.
+    /// Takes features of every frame at `places`.
     ///
     /// # Errors
     /// [`ErrorKind::Package`] when a step does not exist.
-    pub fn tap(&mut self, steps: &[usize]) -> Result<(), Error> {
+    pub fn tap(&mut self, places: &[TapPlace]) -> Result<(), Error> {
         let channels = self.plan.tensor(0)?.layout.channels.min(3);
-        self.features = Some(Features::new(&self.plan, steps, channels)?);
+        self.features = Some(Features::new(&self.plan, places, channels)?);
         if let Some(remote) = self.remote.as_mut() {
-            remote.tap(steps);
+            remote.tap(places.iter().map(|place| place.step));
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl<'p> Session<'p> {
     pub fn stop_judging(&mut self) {
         (self.detector, self.features, self.verdict) = (None, None, None);
         if let Some(remote) = self.remote.as_mut() {
-            remote.tap(&[]);
+            remote.tap([]);
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::networks::Case;
 use crate::oracle::Truth;
 use crate::targets;
+use candor::ood::features::Features;
 use candor::{Details, ErrorKind, FrameView, Package, Samples, Session, SessionOptions};
 use candor_core::golden::input_code;
 use candor_gpu::Target;
@@ -48,10 +49,7 @@ fn whole_frames_are_found_and_judged_alike() {
             assert!(
                 found_details.indices == details.indices && found_details.calibrated == details.calibrated
             );
-            assert!(
-                own.features().map(|f| f.grams().collect::<Vec<_>>())
-                    == remote.features().map(|f| f.grams().collect::<Vec<_>>())
-            );
+            assert_eq!(own.features().map(Features::grams), remote.features().map(Features::grams));
         }
     }
 }

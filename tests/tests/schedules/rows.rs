@@ -5,6 +5,7 @@ use crate::draft::Draft;
 use crate::networks::{self, Case};
 use crate::oracle::Truth;
 use candor::ood::Verdict;
+use candor::ood::features::{Features, TapPlace};
 use candor::{ErrorKind, FrameView, Package, Samples, Session, SessionOptions, Tier};
 use candor_core::package::{Geometry, Normalize, Package as View, Preprocess, Section};
 use candor_lab::build;
@@ -70,7 +71,7 @@ impl Shown {
             truth,
             verdict,
             intensities: features.map(|features| features.intensities.clone()).unwrap_or_default(),
-            grams: features.map(|f| f.grams().map(<[i64]>::to_vec).collect()).unwrap_or_default(),
+            grams: features.map(Features::grams).unwrap_or_default(),
         }
     }
 
@@ -132,7 +133,11 @@ fn frames_pushed_by_rows_give_what_whole_frames_give() {
         let extent = [layout.height, layout.width];
         let frame = Frame::random(&mut random, extent, channels, seed % 2 == 0);
         let steps = whole.plan().steps();
-        let taps = [random.below(steps), random.below(steps)];
+        let taps = [(); 2].map(|()| TapPlace {
+            step: random.below(steps),
+            every: 1 + random.below(4),
+            spectrum: 1 + random.below(20),
+        });
         let tapped = whole.tap(&taps).is_ok();
         let expected = Shown::whole(&mut whole, &frame);
         let sigmoid = whole.head().channels == 1;

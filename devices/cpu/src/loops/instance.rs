@@ -36,8 +36,8 @@ macro_rules! table {
             }
 
             #[target_feature(enable = $statistics)]
-            fn gram_loop(input: Rows<'_>, block: usize, gram: &mut [u64]) {
-                statistics::gram(input, block, gram);
+            fn gram_loop(input: Rows<'_>, sums: &[[u64; 2]], first: usize, gram: &mut [u64]) {
+                statistics::gram(input, sums, first, gram);
             }
 
             crate::table::Table {

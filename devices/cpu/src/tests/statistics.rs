@@ -15,12 +15,12 @@ fn check(random: &mut Random, kernels: &[crate::CpuKernels], extents: [usize; 3]
     let triangle = channels * (channels + 1) / 2;
     let (mut sums, mut gram) = (vec![[1; 2]; channels], vec![1; triangle]);
     Reference.channel_sums(input.rows(), &mut sums);
-    Reference.gram(input.rows(), &mut gram);
+    Reference.gram(input.rows(), &sums, &mut gram);
     for kernels in kernels {
         // One entry more than there are channels must stay as it was.
         let (mut a, mut b) = (vec![[7; 2]; channels + 1], vec![7; triangle + 1]);
         kernels.channel_sums(input.rows(), &mut a);
-        kernels.gram(input.rows(), &mut b);
+        kernels.gram(input.rows(), &a, &mut b);
         assert_eq!(a[..channels], sums, "{kernels:?} {extents:?}");
         assert_eq!(b[..triangle], gram, "{kernels:?} {extents:?}");
         assert_eq!((a[channels], b[triangle]), ([7; 2], 7), "{kernels:?} {extents:?}");
@@ -35,6 +35,10 @@ fn statistics_at_the_edges_equal_the_reference() {
         for channels in [1, 4, 6, 9] {
             check(&mut random, &kernels, [3, width, channels], None);
         }
+    }
+    // More pixels than are rearranged at a time.
+    for extents in [[9, 200, 17], [8, 70, 67]] {
+        check(&mut random, &kernels, extents, None);
     }
     for seed in 0..count() {
         let mut random = Random(5000 + seed);
@@ -57,7 +61,7 @@ fn long_sums_of_the_greatest_code_do_not_wrap() {
     for kernels in all_kernels() {
         let (mut sums, mut gram) = ([[0; 2]], [0]);
         kernels.channel_sums(input.rows(), &mut sums);
-        kernels.gram(input.rows(), &mut gram);
+        kernels.gram(input.rows(), &sums, &mut gram);
         assert_eq!(sums, [[255 * pixels, 255 * 255 * pixels]], "{kernels:?}");
         assert_eq!(gram, [255 * 255 * pixels], "{kernels:?}");
     }

@@ -3,6 +3,7 @@
 //! A register of a block holds four channels of sixteen pixels. Transposing bytes within its quarters puts
 //! four pixels of one channel side by side, which the instruction multiplies and adds: codes as they are
 //! with codes less 128, since it takes one operand signed. What that leaves out is 128·Σv, added at the end.
+//! For the Gram matrix, which uses every code many times, that is done once, into a buffer.
 
 use super::avx512;
 use crate::image::image;
@@ -20,6 +21,11 @@ const PIXELS: usize = 16;
 const STEPS_MAX: usize = 16_448;
 /// Blocks multiplied at a time: four sums each, and four operands, fill the registers.
 const OTHERS: usize = 6;
+/// Bytes of rearranged codes multiplied at a time: few enough to stay in the first cache, and their products
+/// to fit a signed sum.
+const HELD: usize = 16 << 10;
+/// Bytes of a register.
+const REGISTER: usize = PIXELS * BLOCK;
 
 /// What a sum of one channel with another has to be added: see the module.
 const OFFSET: u64 = 128;
@@ -42,15 +48,12 @@ unsafe fn load(pixels: *const u8, count: usize) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 fn quarters(sums: __m512i) -> [i64; BLOCK] {
-    // SAFETY: both are 64 bytes of integers.
-    let lanes: [i32; PIXELS] = unsafe { core::mem::transmute(sums) };
-    let mut totals = [0; BLOCK];
-    for quarter in lanes.as_chunks::<BLOCK>().0 {
-        for (total, &lane) in totals.iter_mut().zip(quarter) {
-            *total += i64::from(lane);
-        }
-    }
-    totals
+    let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(sums));
+    let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(sums));
+    let halves = _mm512_add_epi64(low, high);
+    let sums = _mm256_add_epi64(_mm512_castsi512_si256(halves), _mm512_extracti64x4_epi64::<1>(halves));
+    // SAFETY: both are 32 bytes of integers.
+    unsafe { core::mem::transmute(sums) }
 }
 
 /// Whether a row fits the sums.
@@ -106,81 +109,105 @@ fn block_sums(input: &Rows<'_>, block: usize) -> [[u64; 2]; BLOCK] {
 
 /// As [`statistics::gram`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn gram(input: Rows<'_>, block: usize, gram: &mut [u64]) {
-    if !fits(&input) {
-        return statistics::gram(input, block, gram);
+fn gram(input: Rows<'_>, sums: &[[u64; 2]], first: usize, gram: &mut [u64]) {
+    let layout = &input.layout;
+    let blocks = first + statistics::gram_blocks(layout.channels, first, gram.len());
+    let slots = HELD / (REGISTER * blocks.max(1));
+    if layout.element != Element::Code || slots == 0 {
+        return statistics::gram(input, sums, first, gram);
     }
-    let sums = block_sums(&input, block);
-    let start = |i: usize| i * (i + 1) / 2;
-    let first = block * BLOCK;
-    for others in (0..=block).step_by(OTHERS) {
-        let count = OTHERS.min(block + 1 - others);
-        let products = block_products(&input, block, others, count);
-        for (other, products) in products[..count].iter().enumerate() {
-            for (i, (row, sum)) in products.iter().zip(&sums).enumerate() {
-                for (j, product) in row.iter().enumerate() {
-                    let (i, j) = (first + i, (others + other) * BLOCK + j);
-                    let entry = gram.get_mut(start(i) - start(first) + j);
-                    if let (true, Some(entry)) = (j <= i && i < input.layout.channels, entry) {
-                        *entry = (product + (OFFSET * sum[0]).cast_signed()).cast_unsigned();
-                    }
-                }
+    let mut rest = &mut *gram;
+    for (i, [sum, _]) in sums.iter().enumerate().take(layout.channels).skip(first * BLOCK) {
+        let Some((row, after)) = rest.split_at_mut_checked(i + 1) else { break };
+        row.fill(OFFSET * sum);
+        rest = after;
+    }
+    let mut codes = Codes { bytes: [0; HELD], slots, filled: 0 };
+    let parts = layout.width.div_ceil(PIXELS);
+    for y in input.image_rows() {
+        let row = input.row(y);
+        let mut part = 0;
+        while part < parts {
+            let count = (parts - part).min(slots - codes.filled);
+            for block in 0..blocks {
+                codes.take(block, &image(layout, row, block)[part * REGISTER..], count);
+            }
+            codes.filled += count;
+            part += count;
+            if codes.filled == slots {
+                multiply(&codes, first..blocks, layout.channels, gram);
+                codes.filled = 0;
             }
         }
     }
+    multiply(&codes, first..blocks, layout.channels, gram);
 }
 
-/// Σ v_i·(v_j − 128) of the channels i of `block` with the channels j of `count` blocks from `others` on:
-/// entry `[block][i][j]`.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn block_products(
-    input: &Rows<'_>,
-    block: usize,
-    others: usize,
-    count: usize,
-) -> [[[i64; BLOCK]; BLOCK]; OTHERS] {
-    let mut totals = [[[0; BLOCK]; BLOCK]; OTHERS];
-    let mut steps = 0;
-    let mut held = [[_mm512_setzero_si512(); BLOCK]; OTHERS];
-    for y in input.image_rows() {
-        let row = input.row(y);
-        let left = image(&input.layout, row, block);
-        steps += left.len().div_ceil(PIXELS * BLOCK);
-        if steps > STEPS_MAX {
-            flush_products(&mut held, &mut totals);
-            steps = left.len().div_ceil(PIXELS * BLOCK);
-        }
-        // A block that is not asked for is the first one again: its products are not looked at.
-        let rights: [&[u8]; OTHERS] = core::array::from_fn(|other| {
-            image(&input.layout, row, others + if other < count { other } else { 0 })
-        });
-        if count == OTHERS {
-            row_products::<OTHERS>(left, &rights, &mut held);
-        } else if count > 2 {
-            row_products::<5>(left, &rights, &mut held);
-        } else {
-            row_products::<2>(left, &rights, &mut held);
+/// Codes of all blocks, the pixels of each channel side by side in every quarter of a register.
+#[repr(align(64))]
+struct Codes {
+    /// `[blocks][slots]` registers.
+    bytes: [u8; HELD],
+    slots: usize,
+    /// Slots of every block that hold codes.
+    filled: usize,
+}
+
+impl Codes {
+    /// Takes `count` registers from the start of `pixels`, what is missing of the last as zeros.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn take(&mut self, block: usize, pixels: &[u8], count: usize) {
+        let start = (block * self.slots + self.filled) * REGISTER;
+        let target = self.bytes[start..start + count * REGISTER].as_chunks_mut::<REGISTER>().0;
+        for (target, part) in target.iter_mut().zip(pixels.chunks(REGISTER)) {
+            // SAFETY: a part holds whole pixels, as many as its length says; the target is a register long.
+            unsafe {
+                _mm512_storeu_si512(target.as_mut_ptr().cast(), load(part.as_ptr(), part.len() / BLOCK))
+            };
         }
     }
-    flush_products(&mut held, &mut totals);
-    totals
+
+    /// The filled registers of a block.
+    #[inline]
+    fn of(&self, block: usize) -> &[[u8; REGISTER]] {
+        let start = block * self.slots * REGISTER;
+        self.bytes[start..start + self.filled * REGISTER].as_chunks::<REGISTER>().0
+    }
 }
 
-/// Adds the products of one row with the first `COUNT` of `rights`.
+/// Adds the products of the held codes to the rows of the channels of `blocks`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn row_products<const COUNT: usize>(
-    left: &[u8],
-    rights: &[&[u8]; OTHERS],
-    held: &mut [[__m512i; BLOCK]; OTHERS],
-) {
+fn multiply(codes: &Codes, blocks: core::ops::Range<usize>, channels: usize, gram: &mut [u64]) {
+    let mut target = Target { first: blocks.start * BLOCK, channels, gram };
+    for block in blocks {
+        for other in (0..=block).step_by(OTHERS) {
+            let count = (block + 1 - other).min(OTHERS);
+            let products = [
+                products::<1>,
+                products::<2>,
+                products::<3>,
+                products::<4>,
+                products::<5>,
+                products::<OTHERS>,
+            ];
+            products[count - 1](codes, [block, other], &mut target);
+        }
+    }
+}
+
+/// Adds Σ v_i·(v_j − 128) of the channels i of `block` with the channels j of each of `COUNT` blocks from
+/// `other` on to the target.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+fn products<const COUNT: usize>(codes: &Codes, [block, other]: [usize; 2], target: &mut Target<'_>) {
+    let left = codes.of(block);
     let top = _mm512_set1_epi8(-128);
-    let mut own: [[__m512i; BLOCK]; COUNT] = core::array::from_fn(|other| held[other]);
-    for (index, part) in left.chunks(PIXELS * BLOCK).enumerate() {
-        let pixels = part.len() / BLOCK;
-        // SAFETY: a part holds whole pixels, as many as its length says.
-        let codes = unsafe { load(part.as_ptr(), pixels) };
+    let rights: [&[[u8; REGISTER]]; COUNT] = core::array::from_fn(|at| &codes.of(other + at)[..left.len()]);
+    let mut sums = [[_mm512_setzero_si512(); BLOCK]; COUNT];
+    for (slot, codes) in left.iter().enumerate() {
+        // SAFETY: the array is a register long.
+        let codes = unsafe { _mm512_loadu_si512(codes.as_ptr().cast()) };
         // In every quarter the four pixels of one channel, four times.
         let channels = [
             _mm512_shuffle_epi32::<0x00>(codes),
@@ -188,30 +215,46 @@ fn row_products<const COUNT: usize>(
             _mm512_shuffle_epi32::<0xaa>(codes),
             _mm512_shuffle_epi32::<0xff>(codes),
         ];
-        for (right, sums) in rights.iter().zip(&mut own) {
-            // SAFETY: all blocks of a row are equally long.
-            let codes = unsafe { load(right.as_ptr().add(index * PIXELS * BLOCK), pixels) };
+        for (right, sums) in rights.iter().zip(&mut sums) {
+            // SAFETY: the array is a register long.
+            let codes = unsafe { _mm512_loadu_si512(right[slot].as_ptr().cast()) };
             let centred = _mm512_xor_si512(codes, top);
             for (sum, &channel) in sums.iter_mut().zip(&channels) {
                 *sum = _mm512_dpbusd_epi32(*sum, channel, centred);
             }
         }
     }
-    for (held, own) in held.iter_mut().zip(own) {
-        *held = own;
+    for (at, sums) in sums.into_iter().enumerate() {
+        target.add([block, other + at], sums);
     }
 }
 
-/// Moves partial products to their totals.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-fn flush_products(held: &mut [[__m512i; BLOCK]; OTHERS], totals: &mut [[[i64; BLOCK]; BLOCK]; OTHERS]) {
-    for (held, totals) in held.iter_mut().zip(totals.iter_mut()) {
-        for (held, totals) in held.iter_mut().zip(totals) {
-            for (total, sum) in totals.iter_mut().zip(quarters(*held)) {
-                *total += sum;
+/// Rows of the lower triangle from that of channel `first` on.
+struct Target<'a> {
+    first: usize,
+    channels: usize,
+    gram: &'a mut [u64],
+}
+
+impl Target<'_> {
+    /// Adds products of the channels of block `left` with those of block `right`.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn add(&mut self, [left, right]: [usize; 2], products: [__m512i; BLOCK]) {
+        let start = |i: usize| i * (i + 1) / 2;
+        for (i, sums) in (left * BLOCK..self.channels).zip(products) {
+            let at = start(i) - start(self.first) + right * BLOCK;
+            let Some(entries) = self.gram.get_mut(at..) else { return };
+            let sums = quarters(sums);
+            if let Some(entries) = entries.first_chunk_mut::<BLOCK>().filter(|_| right < left) {
+                for (entry, sum) in entries.iter_mut().zip(sums) {
+                    *entry = entry.wrapping_add(sum.cast_unsigned());
+                }
+            } else {
+                for (entry, sum) in entries.iter_mut().zip(sums).take(i + 1 - right * BLOCK) {
+                    *entry = entry.wrapping_add(sum.cast_unsigned());
+                }
             }
-            *held = _mm512_setzero_si512();
         }
     }
 }

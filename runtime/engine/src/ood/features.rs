@@ -5,25 +5,46 @@ use crate::frame::plane::Plane;
 use candor_core::interpreter::Observer;
 use candor_core::kernels::Kernels;
 use candor_core::plan::{Plan, PlanError};
-use candor_core::tensor::Rows;
+use candor_core::tensor::{Halo, Layout, Rows};
 
 /// Intensity bins per channel.
 pub const BINS: usize = 64;
 /// Greatest number of tapped steps.
 pub const TAP_LIMIT: usize = 16;
 
-/// Tables that count in turn.
+/// Tables that count in turn: neighbours often fall in one bin, and no increment is to wait for the last.
 const TURNS: usize = 4;
 
-/// A step whose output is looked at.
+/// A step whose output is looked at, and how much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tap {
+pub struct TapPlace {
     /// Step index in the plan.
     pub step: usize,
+    /// Of every so many rows, from the first on, one is looked at; at least 1. Neighbouring rows of a large
+    /// image say nearly the same.
+    pub every: usize,
+    /// Channels of which the Gram matrix is taken, from the first on, or all if there are fewer: a spectrum
+    /// costs their number cubed.
+    pub spectrum: usize,
+}
+
+/// A tapped output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tap {
+    /// Where it is.
+    pub place: TapPlace,
     /// Channels of its output.
     pub channels: usize,
     /// Zero point of its output.
     pub zero_point: u8,
+}
+
+impl Tap {
+    /// Channels of the Gram matrix.
+    #[must_use]
+    pub fn spectrum(&self) -> usize {
+        self.channels.min(self.place.spectrum)
+    }
 }
 
 /// Sums over one frame (all its tiles).
@@ -32,23 +53,46 @@ pub struct Features {
     taps: Vec<Tap>,
     /// Intensity counts, `[channels][64]`.
     pub intensities: Vec<u32>,
+    /// Σv and Σv² of every channel of the taps in order.
     sums: Vec<[u64; 2]>,
     pixels: Vec<u64>,
+    /// Σ v_i·v_j for j ≤ i, of the taps in order.
+    products: Vec<u64>,
     channel_scratch: Vec<[u64; 2]>,
-    gram_scratch: Vec<u64>,
-    gram: Vec<i64>,
+    product_scratch: Vec<u64>,
+}
+
+/// How often each byte occurs.
+fn count_bytes(samples: &[u8]) -> [u32; 256] {
+    let mut tables = [[0_u32; 256]; TURNS];
+    let (turns, rest) = samples.as_chunks::<TURNS>();
+    for samples in turns {
+        for (table, &sample) in tables.iter_mut().zip(samples) {
+            table[usize::from(sample)] += 1;
+        }
+    }
+    for &sample in rest {
+        tables[0][usize::from(sample)] += 1;
+    }
+    std::array::from_fn(|sample| tables.iter().map(|table| table[sample]).sum())
+}
+
+/// Entries of the lower triangle of a matrix of `channels` rows.
+const fn triangle(channels: usize) -> usize {
+    channels * (channels + 1) / 2
 }
 
 impl Features {
-    /// For outputs of `steps` and `channels` input channels.
+    /// For outputs at `places` and `channels` input channels.
     ///
     /// # Errors
     /// [`PlanError`] when a step does not exist.
-    pub fn new(plan: &Plan<'_>, steps: &[usize], channels: usize) -> Result<Self, PlanError> {
+    pub fn new(plan: &Plan<'_>, places: &[TapPlace], channels: usize) -> Result<Self, PlanError> {
         let mut taps = Vec::new();
-        for &step in steps.iter().take(TAP_LIMIT) {
-            let tensor = plan.tensor(plan.step(step)?.output)?;
-            taps.push(Tap { step, channels: tensor.layout.channels, zero_point: tensor.zero_point });
+        for &place in places.iter().take(TAP_LIMIT) {
+            let tensor = plan.tensor(plan.step(place.step)?.output)?;
+            let place = TapPlace { every: place.every.max(1), ..place };
+            taps.push(Tap { place, channels: tensor.layout.channels, zero_point: tensor.zero_point });
         }
         let widest = taps.iter().map(|tap| tap.channels).max().unwrap_or(0);
         Ok(Self {
@@ -56,13 +100,13 @@ impl Features {
             sums: vec![[0; 2]; taps.iter().map(|tap| tap.channels).sum()],
             pixels: vec![0; taps.len()],
             channel_scratch: vec![[0; 2]; widest],
-            gram_scratch: vec![0; widest * (widest + 1) / 2],
-            gram: vec![0; taps.iter().map(|tap| tap.channels * tap.channels).sum()],
+            products: vec![0; taps.iter().map(|tap| triangle(tap.spectrum())).sum()],
+            product_scratch: vec![0; triangle(widest)],
             taps,
         })
     }
 
-    /// The tapped steps.
+    /// The taps.
     pub fn taps(&self) -> &[Tap] {
         &self.taps
     }
@@ -72,22 +116,31 @@ impl Features {
         self.intensities.fill(0);
         self.sums.fill([0; 2]);
         self.pixels.fill(0);
-        self.gram.fill(0);
+        self.products.fill(0);
     }
 
     /// Counts samples of one channel; `full_scale` is the greatest value a sample can take.
     pub fn count_intensities(&mut self, channel: usize, samples: Plane<'_>, full_scale: u16) {
         let counts = &mut self.intensities[channel * BINS..(channel + 1) * BINS];
         let range = u32::from(full_scale) + 1;
+        let bin = |sample: u32| (sample * BINS as u32 / range).min(BINS as u32 - 1) as usize;
+        if let Plane::Narrow(samples) = samples {
+            for (sample, count) in (0..).zip(count_bytes(samples)) {
+                counts[bin(sample)] += count;
+            }
+            return;
+        }
         // Full scale is one less than a power of two but for odd devices: a shift is many times as fast.
         let shift = range.is_power_of_two().then(|| range.trailing_zeros());
-        // Neighbours often fall in one bin: tables in turn, so that no increment waits for the last.
         let mut tables = [[0_u32; BINS]; TURNS];
         let mut turn = 0;
         samples.for_each(|sample| {
-            let scaled = u32::from(sample) * BINS as u32;
-            let bin = shift.map_or_else(|| scaled / range, |shift| scaled >> shift).min(BINS as u32 - 1);
-            tables[turn % TURNS][bin as usize] += 1;
+            let sample = u32::from(sample);
+            let bin = shift.map_or_else(
+                || bin(sample),
+                |shift| ((sample * BINS as u32) >> shift).min(BINS as u32 - 1) as usize,
+            );
+            tables[turn % TURNS][bin] += 1;
             turn += 1;
         });
         for (bin, count) in counts.iter_mut().enumerate() {
@@ -122,15 +175,35 @@ impl Features {
         2 * self.sums.len()
     }
 
-    /// The Gram matrices `[C][C]` of the taps in order, zero points subtracted; symmetric, both triangles
-    /// filled.
-    pub fn grams(&self) -> impl Iterator<Item = &[i64]> {
-        let mut rest = &self.gram[..];
-        self.taps.iter().map(move |tap| {
-            let (own, after) = rest.split_at(tap.channels * tap.channels);
-            rest = after;
-            own
-        })
+    /// Writes the Gram matrix `[S][S]` of the first S channels of tap `index`, as many as its spectrum has,
+    /// to `gram`: the zero point subtracted, both triangles.
+    pub fn gram(&self, index: usize, gram: &mut [i64]) {
+        let Some((before, [tap, ..])) = self.taps.split_at_checked(index) else { return };
+        let mut products = self.products.iter().skip(before.iter().map(|tap| triangle(tap.spectrum())).sum());
+        let sums = &self.sums[before.iter().map(|tap| tap.channels).sum()..][..tap.spectrum()];
+        let (zero, pixels) = (i64::from(tap.zero_point), self.pixels[index] as i64);
+        for (i, [own, _]) in sums.iter().enumerate() {
+            for (j, [other, _]) in sums.iter().enumerate().take(i + 1) {
+                let raw = products.next().copied().unwrap_or(0) as i64;
+                let centred = raw - zero * (own + other) as i64 + zero * zero * pixels;
+                for at in [i * sums.len() + j, j * sums.len() + i] {
+                    if let Some(entry) = gram.get_mut(at) {
+                        *entry = centred;
+                    }
+                }
+            }
+        }
+    }
+
+    /// All Gram matrices, one after another.
+    #[must_use]
+    pub fn grams(&self) -> Vec<Vec<i64>> {
+        let of = |(index, tap): (usize, &Tap)| {
+            let mut gram = vec![0; tap.spectrum() * tap.spectrum()];
+            self.gram(index, &mut gram);
+            gram
+        };
+        self.taps.iter().enumerate().map(of).collect()
     }
 
     /// An observer that adds one model run to the sums.
@@ -140,33 +213,43 @@ impl Features {
 
     fn add(&mut self, index: usize, rows: Rows<'_>, kernels: &impl Kernels) {
         let tap = self.taps[index];
-        let start: usize = self.taps[..index].iter().map(|tap| tap.channels).sum();
+        let Some(rows) = every(rows, tap.place.every) else { return };
+        let before = &self.taps[..index];
+        let start: usize = before.iter().map(|tap| tap.channels).sum();
         let sums = &mut self.channel_scratch[..tap.channels];
         kernels.channel_sums(rows, sums);
         for (total, [sum, squares]) in self.sums[start..].iter_mut().zip(sums.iter()) {
             total[0] += sum;
             total[1] += squares;
         }
-        let pixels = (rows.image_rows().len() * rows.layout.width) as u64;
-        self.pixels[index] += pixels;
-        let packed = &mut self.gram_scratch[..tap.channels * (tap.channels + 1) / 2];
-        kernels.gram(rows, packed);
-        let before: usize = self.taps[..index].iter().map(|tap| tap.channels * tap.channels).sum();
-        let gram = &mut self.gram[before..];
-        let zero = i64::from(tap.zero_point);
-        let mut packed = packed.iter();
-        for i in 0..tap.channels {
-            for j in 0..=i {
-                let raw = packed.next().copied().unwrap_or(0) as i64;
-                let cross = (sums[i][0] + sums[j][0]) as i64;
-                let centred = raw - zero * cross + zero * zero * pixels as i64;
-                gram[i * tap.channels + j] += centred;
-                if i != j {
-                    gram[j * tap.channels + i] += centred;
-                }
-            }
+        self.pixels[index] += (rows.image_rows().len() * rows.layout.width) as u64;
+        let start: usize = before.iter().map(|tap| triangle(tap.spectrum())).sum();
+        let products = &mut self.product_scratch[..triangle(tap.spectrum())];
+        let layout = Layout { channels: tap.spectrum(), ..rows.layout };
+        kernels.gram(Rows { layout, ..rows }, sums, products);
+        for (total, product) in self.products[start..].iter_mut().zip(products.iter()) {
+            *total += product;
         }
     }
+}
+
+/// The image rows whose number is a multiple of `step`, as a tensor of their own; `None` if there is none.
+fn every(rows: Rows<'_>, step: usize) -> Option<Rows<'_>> {
+    if step <= 1 {
+        return Some(rows);
+    }
+    let (layout, held) = (rows.layout, rows.image_rows());
+    let first = held.start.next_multiple_of(step);
+    let last = held.end.checked_sub(1)? / step * step;
+    if first > last {
+        return None;
+    }
+    let at = |row: usize| (row + layout.halo.top - rows.origin) * layout.row_stride;
+    let data = rows.data.get(at(first)..at(last) + layout.row_bytes())?;
+    let halo = Halo { top: 0, ..layout.halo };
+    let height = layout.height.div_ceil(step);
+    let layout = Layout { height, halo, row_stride: layout.row_stride * step, ..layout };
+    Some(Rows { layout, origin: first / step, data })
 }
 
 /// Adds tapped outputs to [`Features`] as they are made.
@@ -177,8 +260,11 @@ pub struct TapObserver<'a, K> {
 
 impl<K: Kernels> Observer for TapObserver<'_, K> {
     fn after_rows(&mut self, step: usize, _: usize, rows: Rows<'_>) {
-        if let Some(index) = self.features.taps.iter().position(|tap| tap.step == step) {
+        if let Some(index) = self.features.taps.iter().position(|tap| tap.place.step == step) {
             self.features.add(index, rows, self.kernels);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,24 @@
 //! The out-of-distribution profile of a package, read in place.
 //!
-//! Section layout: 16 words (format 1, channels, intensity references, taps, zero, spectrum references,
-//! least and greatest frame height, least and greatest width, alpha as f32 bits, zeros), then a step index
-//! per tap padded to 16 words, then f64: joint threshold; median, spread and threshold of intensity,
-//! features and spectrum; intensity references `[n][64·channels]`; per tap mean, deviation and packed
-//! Cholesky factor of its 2·C features; then per tap its spectrum references `[n][C]`.
+//! Section layout: 16 words (format 1, channels, intensity references, taps, most channels of a spectrum or 0
+//! for all, spectrum references, least and greatest frame height, least and greatest width, alpha as f32
+//! bits, zeros), then a word per tap padded to 16 words, its step index in the low 24 bits and in the high 8
+//! how many rows are passed over from one that is looked at to the next, then f64: joint threshold; median,
+//! spread and threshold of intensity, features and spectrum; intensity references `[n][64·channels]`; per
+//! tap mean, deviation and packed Cholesky factor of its 2·C features; then per tap its spectrum references
+//! `[n][S]`, S the lesser of C and the most channels.
 
-use super::features::{BINS, TAP_LIMIT};
+use super::features::{BINS, TAP_LIMIT, TapPlace};
 use super::score::{IntensityProfile, LayerProfile, ScoreScale, SpectrumProfile};
 use crate::error::{Error, ErrorKind};
 use candor_core::plan::Plan;
 
 /// Words before the floats.
 pub const HEADER_WORDS: usize = 32;
+/// Bits of a tap's word that hold its step.
+const STEP_BITS: u32 = 24;
+/// Most rows from one that is looked at to the next.
+pub const EVERY_LIMIT: usize = 256;
 /// Detectors in score order.
 pub const DETECTORS: [&str; 3] = ["intensity", "features", "spectrum"];
 
@@ -21,8 +27,8 @@ pub const DETECTORS: [&str; 3] = ["intensity", "features", "spectrum"];
 pub struct Profile<'p> {
     /// Input channels the intensities were counted over.
     pub channels: usize,
-    /// Tapped steps.
-    pub steps: Vec<usize>,
+    /// Where features are taken.
+    pub places: Vec<TapPlace>,
     /// Heights seen when fitting, least and greatest.
     pub heights: [usize; 2],
     /// Widths seen when fitting.
@@ -39,6 +45,17 @@ pub struct Profile<'p> {
     pub layers: Vec<LayerProfile<'p>>,
     /// Spectrum references, one per tap.
     pub spectra: Vec<SpectrumProfile<'p>>,
+}
+
+/// The word of a tap.
+pub const fn tap_word(place: TapPlace) -> u32 {
+    place.step as u32 | (place.every as u32 - 1) << STEP_BITS
+}
+
+const fn place(word: u32, spectrum: u32) -> TapPlace {
+    let every = (word >> STEP_BITS) as usize + 1;
+    let spectrum = if spectrum == 0 { usize::MAX } else { spectrum as usize };
+    TapPlace { step: (word & ((1 << STEP_BITS) - 1)) as usize, every, spectrum }
 }
 
 struct Floats<'p>(&'p [f64]);
@@ -76,16 +93,16 @@ impl<'p> Profile<'p> {
         if word(0) != 1 || limits || many || floats.iter().any(|f| !f.is_finite()) {
             return Ok(None);
         }
-        let steps: Vec<usize> = words[16..16 + taps].iter().map(|&step| step as usize).collect();
-        if steps.iter().any(|&step| step >= plan.steps()) {
+        let places: Vec<TapPlace> = words[16..16 + taps].iter().map(|&word| place(word, words[4])).collect();
+        if places.iter().any(|place| place.step >= plan.steps()) {
             return Ok(None);
         }
         let mut counts = Vec::new();
-        for &step in &steps {
-            counts.push(plan.tensor(plan.step(step)?.output)?.layout.channels);
+        for place in &places {
+            counts.push(plan.tensor(plan.step(place.step)?.output)?.layout.channels);
         }
         let profile = Self::floats(&mut Floats(floats), words, &counts);
-        Ok(profile.map(|profile| Self { steps, ..profile }))
+        Ok(profile.map(|profile| Self { places, ..profile }))
     }
 
     fn floats(floats: &mut Floats<'p>, words: &[u32], counts: &[usize]) -> Option<Self> {
@@ -107,12 +124,13 @@ impl<'p> Profile<'p> {
             });
         }
         let mut spectra = Vec::new();
-        for &channels in counts {
+        let most = if word(4) == 0 { usize::MAX } else { word(4) };
+        for channels in counts.iter().map(|&channels| channels.min(most)) {
             spectra.push(SpectrumProfile { channels, references: floats.take(word(5) * channels)? });
         }
         floats.0.is_empty().then_some(Self {
             channels: word(1),
-            steps: Vec::new(),
+            places: Vec::new(),
             heights: [word(6), word(7)],
             widths: [word(8), word(9)],
             alpha: f32::from_bits(words[10]),

@@ -154,14 +154,40 @@ pub fn mahalanobis_score(
     features: &[f64],
     scratch: &mut [f64],
 ) -> Result<f64, LengthMismatch> {
+    mahalanobis(layers, features, scratch).map(|distance| distance.mean)
+}
+
+/// The distances of all layers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// Their mean, 0 without layers.
+    pub mean: f64,
+    /// The first layer with the greatest.
+    pub furthest: usize,
+}
+
+/// [`mahalanobis_score`], and the layer that contributes most.
+///
+/// # Errors
+/// [`LengthMismatch`].
+pub fn mahalanobis(
+    layers: &[LayerProfile<'_>],
+    features: &[f64],
+    scratch: &mut [f64],
+) -> Result<Distance, LengthMismatch> {
     check("features", layers.iter().map(|layer| layer.mean.len()).sum(), features.len())?;
     let (mut rest, mut sum) = (features, 0.0);
-    for layer in layers {
+    let (mut greatest, mut furthest) = (f64::NEG_INFINITY, 0);
+    for (index, layer) in layers.iter().enumerate() {
         let (own, others) = rest.split_at_checked(layer.mean.len()).unwrap_or((rest, &[]));
         rest = others;
-        sum += layer_distance(layer, own, scratch)?;
+        let distance = layer_distance(layer, own, scratch)?;
+        sum += distance;
+        if distance > greatest {
+            (greatest, furthest) = (distance, index);
+        }
     }
-    Ok(if layers.is_empty() { 0.0 } else { sum / layers.len() as f64 })
+    Ok(Distance { mean: if layers.is_empty() { 0.0 } else { sum / layers.len() as f64 }, furthest })
 }
 
 /// √(d²/channels) of one layer by forward substitution L·w = y, d² = Σ w².

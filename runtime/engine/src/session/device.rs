@@ -60,8 +60,8 @@ impl<'p> Remote<'p> {
     }
 
     /// Shows the outputs of `steps` to observers from now on.
-    pub fn tap(&mut self, steps: &[usize]) {
-        self.taps = steps.to_vec();
+    pub fn tap(&mut self, steps: impl IntoIterator<Item = usize>) {
+        self.taps = steps.into_iter().collect();
         self.taps.sort_unstable();
         self.taps.dedup();
     }
