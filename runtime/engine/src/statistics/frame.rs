@@ -10,7 +10,11 @@ const COUNT_BIT: u32 = 40;
 /// ... which so many pixels cannot overflow.
 const CHUNK: usize = 1 << 22;
 
-type Table = [u64; CLASSES_MAX * CONFIDENCE_BINS];
+/// Cells of a table: more than are used, lest tables lie a whole page apart, where processors take a cell of
+/// one for the same cell of the next and wait.
+const CELLS: usize = CLASSES_MAX * CONFIDENCE_BINS + 8;
+
+type Table = [u64; CELLS];
 
 /// Pixels of one frame by class and confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,7 @@ impl FrameCounts {
     }
 
     fn add(&mut self, mask: &[u8], confidence: &[u16]) {
-        let mut tables: [Table; TURNS] = [[0; CLASSES_MAX * CONFIDENCE_BINS]; TURNS];
+        let mut tables: [Table; TURNS] = [[0; CELLS]; TURNS];
         let put = |table: &mut Table, label: u8, value: u16| {
             let class = usize::from(label).min(CLASSES_MAX - 1);
             let bin = (usize::from(value) * CONFIDENCE_BINS) >> 16;
