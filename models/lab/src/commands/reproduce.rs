@@ -2,8 +2,8 @@
 
 use super::Failure;
 use candor_lab::reproduce::{
-    Job, Multitask, Nodules, Outcome, Record, Rotation, Size, Spectral, Study, csv, dice_plus_plus, judge,
-    margin_smoothing, markdown, recipes, svg,
+    Job, Multitask, Nodules, Outcome, Plateau, Record, Rotation, Size, Spectral, Study, csv, dice_plus_plus,
+    judge, margin_smoothing, markdown, recipes, svg,
 };
 use candor_lab::train::TrainError;
 use clap::{Args, ValueEnum};
@@ -23,6 +23,8 @@ enum Which {
     Mbls,
     /// DSC++ against the plain region losses (Yeung et al. 2023)
     Dscpp,
+    /// Every loss, trained until more training changes nothing
+    Plateau,
     /// Ways to train, against cross-entropy with a temperature
     Recipes,
     /// Calibration after a rotation pretext (Sambyal et al. 2023)
@@ -120,6 +122,7 @@ fn reproduce(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
     let study: Box<dyn Study> = match arguments.study {
         Which::Mbls => Box::new(margin_smoothing(size.clone())),
         Which::Dscpp => Box::new(dice_plus_plus(size.clone())),
+        Which::Plateau => Box::new(Plateau(size.clone())),
         Which::Recipes => Box::new(recipes(size.clone())),
         Which::Rotation => Box::new(Rotation(size.clone())),
         Which::Multitask => Box::new(Multitask(size.clone())),

@@ -45,14 +45,23 @@ impl Family {
     /// # Errors
     /// None is known.
     pub fn new(kind: Kind, seed: u64) -> Result<Self, TrainError> {
-        let made = FamilyPhantom::new(FamilyConfig::new(kind, SIDE, SIDE), seed);
+        Self::of(FamilyConfig::new(kind, SIDE, SIDE), seed)
+    }
+
+    /// Images as `config` has them, drawn from `seed`.
+    ///
+    /// # Errors
+    /// Every problem of the configuration.
+    pub fn of(config: FamilyConfig, seed: u64) -> Result<Self, TrainError> {
+        let made = FamilyPhantom::new(config, seed);
         made.map(Self).map_err(|error| TrainError::Invalid(error.problems().to_vec()))
     }
 }
 
 impl Source for Family {
     fn shape(&self) -> [usize; 3] {
-        [1, SIDE, SIDE]
+        let config = self.0.config();
+        [1, config.height, config.width]
     }
 
     fn sample(&self, index: u64) -> Result<Sample, TrainError> {

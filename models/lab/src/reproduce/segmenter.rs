@@ -8,6 +8,7 @@ use crate::metrics::{Accumulator, BOUNDARY_RADIUS, Frame, Summary, boundary_band
 use crate::nets::{Model, Norm, UnetShape, unet};
 use crate::train::{Augmentation, Learner, ListSource, Sample, Schedule, Source, TrainError, draw, tensors};
 use candle_core::Tensor;
+use std::ops::Range;
 
 /// Images per update.
 const BATCH: u64 = 4;
@@ -27,12 +28,14 @@ pub struct Regime {
     pub augmentation: Augmentation,
     /// How the rate falls.
     pub schedule: Schedule,
+    /// Steps over which it first rises.
+    pub warm_up: usize,
 }
 
 impl Default for Regime {
     /// Nothing: samples as they are, the last weights, one rate.
     fn default() -> Self {
-        Self { average: 0.0, augmentation: Augmentation::default(), schedule: Schedule::Constant }
+        Self { average: 0.0, augmentation: Augmentation::default(), schedule: Schedule::Constant, warm_up: 0 }
     }
 }
 
@@ -65,8 +68,28 @@ pub fn train(
     steps: usize,
 ) -> Result<Model, TrainError> {
     let mut learner = Learner::new(model, regime.average);
-    for step in 0..steps as u64 {
-        let first = step * BATCH;
+    advance(&mut learner, source, classes, loss, regime, 0..steps, steps)?;
+    learner.take_average()?;
+    Ok(learner.into_model())
+}
+
+/// Does the steps in `range` of a training of `steps`; the mean of their losses.
+///
+/// # Errors
+/// As [`train`].
+pub fn advance(
+    learner: &mut Learner,
+    source: &dyn Source,
+    classes: usize,
+    loss: &Loss,
+    regime: &Regime,
+    range: Range<usize>,
+    steps: usize,
+) -> Result<f64, TrainError> {
+    let count = range.len().max(1) as f64;
+    let mut sum = 0.0;
+    for step in range {
+        let first = step as u64 * BATCH;
         let samples = draw(source, first..first + BATCH)?;
         let varied: Vec<Sample> = (first..)
             .zip(samples)
@@ -76,11 +99,10 @@ pub fn train(
             .collect();
         let [images, truth] = tensors(&varied, source.shape(), classes)?;
         let value = loss.of(&learner.model().logits(&images, true)?, &truth)?;
-        let rate = RATE * regime.schedule.factor(step as usize, steps, 0);
-        learner.update(&value, rate, |_| true)?;
+        let rate = RATE * regime.schedule.factor(step, steps, regime.warm_up);
+        sum += f64::from(learner.update(&value, rate, |_| true)?);
     }
-    learner.take_average()?;
-    Ok(learner.into_model())
+    Ok(sum / count)
 }
 
 /// Trains on `material` and measures: figures as trained, and with a temperature fitted on the validation

@@ -64,10 +64,11 @@ fn jobs_repeat_and_pairs_share_their_start() {
 #[test]
 fn every_study_gives_what_its_claims_are_about() {
     let size = Size { seeds: 1, steps: 1, training: 4, validation: 4, test: 4, data: None };
-    let studies: [Box<dyn Study>; 7] = [
+    let studies: [Box<dyn Study>; 8] = [
         Box::new(margin_smoothing(size.clone())),
         Box::new(dice_plus_plus(size.clone())),
         Box::new(recipes(size.clone())),
+        Box::new(Plateau(size.clone())),
         Box::new(Rotation(size.clone())),
         Box::new(Multitask(size.clone())),
         Box::new(Spectral(size.clone())),
