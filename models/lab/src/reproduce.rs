@@ -52,7 +52,8 @@ pub struct Size {
     pub validation: u64,
     /// Images that figures are measured on.
     pub test: u64,
-    /// Folder with `cardiac-mr/images` and `cardiac-mr/masks`, for the studies that use real images.
+    /// Folder with `cardiac-mr` and `ultrasound`, `images` and `masks` in each, for the studies that use real
+    /// images.
     pub data: Option<PathBuf>,
 }
 

@@ -46,7 +46,7 @@ pub struct ReproduceArguments {
     /// Two hardly trained pairs: shows that the experiment runs, and decides nothing
     #[arg(long)]
     quick: bool,
-    /// Folder with cardiac-mr/images and cardiac-mr/masks; without it phantoms alone are used
+    /// Folder with cardiac-mr and ultrasound, images and masks in each; without it phantoms alone are used
     #[arg(long)]
     data: Option<PathBuf>,
     /// Folder for STUDY.jsonl, from which an interrupted run goes on, STUDY.csv, STUDY.md and STUDY.svg

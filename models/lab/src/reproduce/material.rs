@@ -1,4 +1,4 @@
-//! The images of the studies: phantom patches, the three families, cardiac slices, cut into sets.
+//! The images of the studies: phantom patches, the three families, real frames, cut into sets.
 
 use super::Size;
 use crate::train::{DataConfig, Part, PhantomSource, Sample, Source, TrainError, draw, gray};
@@ -83,13 +83,15 @@ pub fn family(name: &str) -> Option<Kind> {
 
 impl Material {
     /// The samples of `group` for pair `seed`. Training and validation images of phantoms differ from pair
-    /// to pair, test images do not; cardiac slices are split once, by patient.
+    /// to pair, test images do not; real images are split once, by patient.
     ///
     /// # Errors
     /// Frames or masks that cannot be read; a group that does not exist.
     pub fn of(group: &str, size: &Size, seed: u64) -> Result<Self, TrainError> {
-        if group == "cardiac" {
-            return cardiac(size.data.as_deref());
+        match group {
+            "cardiac" => return cardiac(size.data.as_deref()),
+            "ultrasound" => return ultrasound(size.data.as_deref()),
+            _ => {}
         }
         let pair = 1_000 + 2 * seed;
         let (classes, sources): (usize, [Box<dyn Source>; 3]) = if let Some(kind) = family(group) {
@@ -113,23 +115,34 @@ impl Material {
     }
 }
 
-/// Left ventricles of the Sunnybrook cine MR, of which 64×64 pixels are left.
+/// Left ventricles of the Sunnybrook cine MR, of which 64×64 pixels are left; ten characters of a name are
+/// the patient.
 fn cardiac(data: Option<&Path>) -> Result<Material, TrainError> {
-    let Some(folder) = data.map(|data| data.join("cardiac-mr")) else {
-        return Err(TrainError::Invalid(vec!["cardiac slices need --data".into()]));
+    real(data, "cardiac-mr", &["background", "left ventricle"], 10)
+}
+
+/// Nerve and vessel in ultrasound frames, of which 64×64 pixels are left; ten frames in a row are an exam.
+fn ultrasound(data: Option<&Path>) -> Result<Material, TrainError> {
+    real(data, "ultrasound", &["background", "nerve", "vessel"], 3)
+}
+
+/// The frames of folder `name`, split once: those whose names agree in `group` characters stay together.
+fn real(data: Option<&Path>, name: &str, classes: &[&str], group: usize) -> Result<Material, TrainError> {
+    let Some(folder) = data.map(|data| data.join(name)) else {
+        return Err(TrainError::Invalid(vec![format!("{name} needs --data")]));
     };
     let config = DataConfig {
         images: folder.join("images"),
         masks: folder.join("masks"),
-        classes: ["background", "left ventricle"].map(String::from).to_vec(),
+        classes: classes.iter().map(ToString::to_string).collect(),
         width: SIDE,
         height: SIDE,
         channels: 1,
-        group: 10,
+        group,
     };
     Ok(Material {
         shape: config.shape(),
-        classes: config.classes.len(),
+        classes: classes.len(),
         training: config.samples(Part::Train)?,
         validation: config.samples(Part::Calibration)?,
         test: config.samples(Part::Test)?,
