@@ -4,6 +4,7 @@ use super::material::Material;
 use super::segmenter::{Regime, figures, network, predict, temperature, train};
 use super::{Claim, Job, Record, Relation, Size, Study, every};
 use crate::losses::Loss;
+use crate::nets::Norm;
 use crate::train::{ListSource, Mixture, Source, TrainError};
 
 /// Data sets, each with one kind of object to find: the network has to tell from the image which.
@@ -23,7 +24,7 @@ impl Multitask {
         let sources = sources?;
         let mixture = Mixture(sources.iter().map(|own| own as &dyn Source).collect());
         let steps = self.0.steps * materials.len();
-        let model = network(1, 2, seed)?;
+        let model = network(1, 2, Norm::None, seed)?;
         let model = train(model, &mixture, 2, &Loss::CrossEntropyDice, &Regime::default(), steps)?;
         let mut records = Vec::new();
         for (group, material) in materials {

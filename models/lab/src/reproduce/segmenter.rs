@@ -30,12 +30,23 @@ pub struct Regime {
     pub schedule: Schedule,
     /// Steps over which it first rises.
     pub warm_up: usize,
+    /// Largest rate.
+    pub rate: f64,
+    /// Between the convolutions.
+    pub norm: Norm,
 }
 
 impl Default for Regime {
-    /// Nothing: samples as they are, the last weights, one rate.
+    /// Nothing: samples as they are, the last weights, the papers' one rate, no norm as the MbLS paper has.
     fn default() -> Self {
-        Self { average: 0.0, augmentation: Augmentation::default(), schedule: Schedule::Constant, warm_up: 0 }
+        Self {
+            average: 0.0,
+            augmentation: Augmentation::default(),
+            schedule: Schedule::Constant,
+            warm_up: 0,
+            rate: RATE,
+            norm: Norm::None,
+        }
     }
 }
 
@@ -47,12 +58,12 @@ pub struct Prediction {
     pub labels: Vec<u8>,
 }
 
-/// A U-Net of depth 3 and 8 channels without norm (as the MbLS paper has it).
+/// A U-Net of depth 3 and 8 channels.
 ///
 /// # Errors
 /// Candle's error; none is known.
-pub fn network(inputs: usize, classes: usize, seed: u64) -> Result<Model, TrainError> {
-    Ok(Model::new(unet(UnetShape { inputs, classes, depth: 3, channels: 8, norm: Norm::None }), seed)?)
+pub fn network(inputs: usize, classes: usize, norm: Norm, seed: u64) -> Result<Model, TrainError> {
+    Ok(Model::new(unet(UnetShape { inputs, classes, depth: 3, channels: 8, norm }), seed)?)
 }
 
 /// Trains `model` for `steps` on samples of `source`.
@@ -99,7 +110,7 @@ pub fn advance(
             .collect();
         let [images, truth] = tensors(&varied, source.shape(), classes)?;
         let value = loss.of(&learner.model().logits(&images, true)?, &truth)?;
-        let rate = RATE * regime.schedule.factor(step, steps, regime.warm_up);
+        let rate = regime.rate * regime.schedule.factor(step, steps, regime.warm_up);
         sum += f64::from(learner.update(&value, rate, |_| true)?);
     }
     Ok(sum / count)
@@ -118,7 +129,7 @@ pub fn experiment(
     seed: u64,
 ) -> Result<[Figures; 2], TrainError> {
     let source = ListSource::new(material.shape, material.training.clone(), seed)?;
-    let model = network(material.shape[0], material.classes, seed)?;
+    let model = network(material.shape[0], material.classes, regime.norm, seed)?;
     let model = train(model, &source, material.classes, loss, regime, size.steps)?;
     let validation = predict(&model, &material.validation, material.shape)?;
     let test = predict(&model, &material.test, material.shape)?;

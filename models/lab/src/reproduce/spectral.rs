@@ -10,7 +10,7 @@ use crate::detect::score::{
 };
 use crate::losses::Loss;
 use crate::metrics::area_under_roc;
-use crate::nets::Model;
+use crate::nets::{Model, Norm};
 use crate::train::{ListSource, PhantomSource, Sample, Source, TrainError, draw, gray, tensors};
 use candor_imaging::phantom::fault::Fault;
 use std::fmt::Display;
@@ -155,7 +155,7 @@ impl Study for Spectral {
         let material = Material::of("nodules", &self.0, job.seed)?;
         let (shape, classes) = (material.shape, material.classes);
         let source = ListSource::new(shape, material.training.clone(), job.seed)?;
-        let model = network(1, classes, job.seed)?;
+        let model = network(1, classes, Norm::None, job.seed)?;
         let model = train(model, &source, classes, &Loss::CrossEntropy, &Regime::default(), self.0.steps)?;
         let traces = |samples: &[Sample]| -> Result<Vec<Trace>, TrainError> {
             samples.iter().map(|own| trace(&model, own, shape, classes)).collect()
