@@ -28,7 +28,7 @@ const FAULTS: [(&str, Fault); 4] = [
     ("stripes", Fault::Stripes { amplitude: 0.02 }),
 ];
 
-/// Five scores of foreign frames, over networks trained on nodules.
+/// Five scores of foreign frames, over networks trained on nodules and, where there is data, on cardiac MR.
 pub struct Spectral(pub Size);
 
 /// What one frame leaves behind.
@@ -122,23 +122,42 @@ fn detectors(
     })
 }
 
+/// What networks are trained on: nodules, and cardiac MR where there is data.
+const TRAINED: [&str; 2] = ["nodules", "cardiac"];
+
 impl Spectral {
-    /// Every foreign set by name.
-    fn foreign(&self) -> Result<Vec<(&'static str, Vec<Sample>)>, TrainError> {
+    /// Every set that is foreign to networks trained on `trained`, by name.
+    fn foreign(&self, trained: &str) -> Result<Vec<(String, Vec<Sample>)>, TrainError> {
         let mut sets = Vec::new();
         for name in FAMILIES {
             let kind = family(name).ok_or_else(|| refused(format!("no family '{name}'")))?;
             sets.push((name, draw(&Family::new(kind, 2)? as &dyn Source, 0..self.0.test)?));
         }
         let source = PhantomSource::new(nodule_patches(), 2)?;
-        for (name, fault) in FAULTS {
-            let one = |index: u64| {
-                let (frame, labels) = source.frame(index);
-                Ok(Sample { image: gray(&fault.apply(&frame, index))?, labels: labels.into_values() })
-            };
-            sets.push((name, (0..self.0.test).map(one).collect::<Result<_, TrainError>>()?));
+        if trained == TRAINED[0] {
+            for (name, fault) in FAULTS {
+                let one = |index: u64| {
+                    let (frame, labels) = source.frame(index);
+                    Ok(Sample { image: gray(&fault.apply(&frame, index))?, labels: labels.into_values() })
+                };
+                sets.push((name, (0..self.0.test).map(one).collect::<Result<_, TrainError>>()?));
+            }
+        } else {
+            sets.push((TRAINED[0], draw(&source, 0..self.0.test)?));
+            sets.push(("ultrasound", Material::of("ultrasound", &self.0, 0)?.test));
         }
-        Ok(sets)
+        let named = |name| {
+            if trained == TRAINED[0] { String::from(name) } else { format!("{trained}: {name}") }
+        };
+        Ok(sets.into_iter().map(|(name, samples)| (named(name), samples)).collect())
+    }
+
+    /// Frames that weights were not fitted on, so that scores of the test frames are like theirs.
+    fn fitting(&self, material: &Material, job: &Job) -> Result<Vec<Sample>, TrainError> {
+        if job.group != TRAINED[0] {
+            return Ok(material.validation.clone());
+        }
+        draw(&PhantomSource::new(nodule_patches(), 2_000 + job.seed)?, 0..3 * self.0.validation)
     }
 }
 
@@ -148,11 +167,12 @@ impl Study for Spectral {
     }
 
     fn jobs(&self) -> Vec<Job> {
-        every(&["nodules"], &["network".into()], self.0.seeds)
+        let groups = if self.0.data.is_some() { &TRAINED[..] } else { &TRAINED[..1] };
+        every(groups, &["network".into()], self.0.seeds)
     }
 
     fn run(&self, job: &Job) -> Result<Vec<Record>, TrainError> {
-        let material = Material::of("nodules", &self.0, job.seed)?;
+        let material = Material::of(&job.group, &self.0, job.seed)?;
         let (shape, classes) = (material.shape, material.classes);
         let source = ListSource::new(shape, material.training.clone(), job.seed)?;
         let model = network(1, classes, Norm::None, job.seed)?;
@@ -160,9 +180,7 @@ impl Study for Spectral {
         let traces = |samples: &[Sample]| -> Result<Vec<Trace>, TrainError> {
             samples.iter().map(|own| trace(&model, own, shape, classes)).collect()
         };
-        // Frames that weights were not fitted on, so that scores of the test frames are like theirs.
-        let fitted = PhantomSource::new(nodule_patches(), 2_000 + job.seed)?;
-        let fitted = traces(&draw(&fitted, 0..3 * self.0.validation)?)?;
+        let fitted = traces(&self.fitting(&material, job)?)?;
         let channels: Vec<usize> = taps(&model)?.into_iter().map(|(_, channels)| channels).collect();
         let score = detectors(&fitted, &channels)?;
         let scores = |samples: &[Sample]| -> Result<Vec<[f64; 5]>, TrainError> {
@@ -170,13 +188,13 @@ impl Study for Spectral {
         };
         let familiar = scores(&material.test)?;
         let mut records = Vec::new();
-        for (group, samples) in self.foreign()? {
+        for (group, samples) in self.foreign(&job.group)? {
             let foreign = scores(&samples)?;
             for (at, arm) in SCORES.into_iter().enumerate() {
                 let of = |scores: &[[f64; 5]]| scores.iter().map(|own| own[at]).collect::<Vec<_>>();
                 let area = area_under_roc(&of(&familiar), &of(&foreign)).map_err(refused)?;
                 let figures = Figures::from([("auroc".to_string(), area)]);
-                records.push(Record { group: group.into(), arm: arm.into(), seed: job.seed, figures });
+                records.push(Record { group: group.clone(), arm: arm.into(), seed: job.seed, figures });
             }
         }
         Ok(records)
