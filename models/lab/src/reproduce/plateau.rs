@@ -4,7 +4,6 @@ use super::material::{Family, Material};
 use super::segmenter::{Regime, advance, figures, network, predict};
 use super::{Claim, Figures, Job, Record, Relation, Size, Study, every};
 use crate::losses::Loss;
-use crate::nets::Norm;
 use crate::train::{Learner, ListSource, Schedule, Source, TrainError, draw};
 use candor_imaging::phantom::families::{FamilyConfig, Kind};
 
@@ -65,10 +64,11 @@ impl Study for Plateau {
         };
         let material = self.material(job.seed)?;
         let source = ListSource::new(material.shape, material.training.clone(), job.seed)?;
-        let mut learner = Learner::new(network(1, material.classes, Norm::None, job.seed)?, 0.0);
         let steps = self.steps();
         let warm_up = if job.arm.ends_with(WARMED) { steps / 6 } else { 0 };
         let regime = Regime { schedule: Schedule::Cosine, warm_up, ..Default::default() };
+        let model = network(1, material.classes, regime.norm, job.seed)?;
+        let mut learner = Learner::new(model, regime.average);
         let mut records = Vec::new();
         let mut done = 0;
         for (end, name) in [(steps * 3 / 4, EARLIER), (steps, "")] {

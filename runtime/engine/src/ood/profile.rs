@@ -47,9 +47,9 @@ pub struct Profile<'p> {
     pub spectra: Vec<SpectrumProfile<'p>>,
 }
 
-/// The word of a tap.
-pub const fn tap_word(place: TapPlace) -> u32 {
-    place.step as u32 | (place.every as u32 - 1) << STEP_BITS
+/// The word of a tap; what exceeds [`EVERY_LIMIT`] counts as that.
+pub fn tap_word(place: TapPlace) -> u32 {
+    place.step as u32 | (place.every.clamp(1, EVERY_LIMIT) as u32 - 1) << STEP_BITS
 }
 
 const fn place(word: u32, spectrum: u32) -> TapPlace {
@@ -142,3 +142,6 @@ impl<'p> Profile<'p> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
