@@ -38,21 +38,21 @@ impl From<RunError> for Refusal {
     }
 }
 
-/// A package ready to run.
-pub struct Segmenter<'p> {
+/// A package ready to run by a schedule of numbers `I`.
+pub struct Segmenter<'p, I = u16> {
     plan: Plan<'p>,
     head: Head<'p>,
     tables: Tables<'p>,
-    schedule: Schedule<'p>,
+    schedule: Schedule<'p, I>,
     kernels: CpuKernels,
 }
 
-impl<'p> Segmenter<'p> {
+impl<'p, I: Copy + Into<u16>> Segmenter<'p, I> {
     /// Checks the whole package, digests included. `schedule` is one that the planner made for its plan.
     ///
     /// # Errors
     /// [`Refusal::Package`].
-    pub fn new(package: &'p [u8], schedule: Schedule<'p>, kernels: CpuKernels) -> Result<Self, Refusal> {
+    pub fn new(package: &'p [u8], schedule: Schedule<'p, I>, kernels: CpuKernels) -> Result<Self, Refusal> {
         let package = Package::parse(package)?;
         let (plan, head) = (package.plan()?, package.head()?);
         let tables = match package.section(Section::Calibration) {
@@ -95,8 +95,8 @@ impl<'p> Segmenter<'p> {
 }
 
 /// Reads the rows of the output as they are finished.
-struct Watch<'a, 'p, O> {
-    segmenter: &'a Segmenter<'p>,
+struct Watch<'a, 'p, I, O> {
+    segmenter: &'a Segmenter<'p, I>,
     mask: &'a mut [u8],
     confidence: &'a mut [u16],
     /// Rows whose confidence is finished.
@@ -104,7 +104,7 @@ struct Watch<'a, 'p, O> {
     observer: &'a mut O,
 }
 
-impl<O: Observer> Observer for Watch<'_, '_, O> {
+impl<I: Copy + Into<u16>, O: Observer> Observer for Watch<'_, '_, I, O> {
     fn after_rows(&mut self, step: usize, tensor: usize, rows: Rows<'_>) {
         let own = self.segmenter;
         if tensor == own.plan.output() {

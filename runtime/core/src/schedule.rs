@@ -9,6 +9,7 @@ use crate::interpreter::{self, Observer, RunError, View};
 use crate::kernels::Kernels;
 use crate::plan::{ALIGNMENT, Plan};
 use crate::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
+use core::convert::Infallible;
 use core::ops::Range;
 
 /// Where a tensor lies while a schedule runs.
@@ -38,80 +39,122 @@ impl Place {
     }
 }
 
-/// One thing to do. Rows are image rows, slots those of the tensor's place.
+/// One thing to do. Rows are image rows, slots those of the tensor's place. Where all numbers are below 256,
+/// entries of bytes take half the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entry {
+pub enum Entry<I = u16> {
     /// Fills the halo columns of all slots of a tensor.
     Edges {
         /// Tensor index.
-        tensor: u16,
+        tensor: I,
     },
     /// Fills whole halo rows.
     Halo {
         /// Tensor index.
-        tensor: u16,
+        tensor: I,
         /// First slot.
-        slot: u16,
+        slot: I,
         /// Slots.
-        count: u16,
+        count: I,
     },
     /// Takes rows of a model input from the source.
     Load {
         /// Input, which is also the tensor's index.
-        input: u16,
+        input: I,
         /// First row.
-        first: u16,
+        first: I,
         /// Rows.
-        count: u16,
+        count: I,
         /// Slot of the first row.
-        slot: u16,
+        slot: I,
     },
     /// Runs rows of a step.
     Run {
         /// Step index.
-        step: u16,
+        step: I,
         /// First output row.
-        first: u16,
+        first: I,
         /// Output rows.
-        count: u16,
+        count: I,
         /// Slot of the first output row.
-        slot: u16,
+        slot: I,
         /// Slots of the first stored row that is read of each input.
-        inputs: [u16; 2],
+        inputs: [I; 2],
         /// Whether the rows are finished with it: no other step writes them.
         finishes: bool,
     },
     /// Tells the observer of rows that their producers wrote where this step would have copied them.
     Finish {
         /// Step index.
-        step: u16,
+        step: I,
         /// First row.
-        first: u16,
+        first: I,
         /// Rows.
-        count: u16,
+        count: I,
         /// Slot of the first row.
-        slot: u16,
+        slot: I,
     },
     /// Copies slots of a tensor to other slots of it.
     Move {
         /// Tensor index.
-        tensor: u16,
+        tensor: I,
         /// First slot read.
-        from: u16,
+        from: I,
         /// First slot written.
-        to: u16,
+        to: I,
         /// Slots.
-        count: u16,
+        count: I,
     },
+}
+
+impl<I: Copy> Entry<I> {
+    /// The same entry with its numbers as `number` gives them.
+    ///
+    /// # Errors
+    /// Those of `number`.
+    pub fn map<J, E>(self, number: impl Fn(I) -> Result<J, E>) -> Result<Entry<J>, E> {
+        Ok(match self {
+            Self::Edges { tensor } => Entry::Edges { tensor: number(tensor)? },
+            Self::Halo { tensor, slot, count } => {
+                Entry::Halo { tensor: number(tensor)?, slot: number(slot)?, count: number(count)? }
+            }
+            Self::Load { input, first, count, slot } => Entry::Load {
+                input: number(input)?,
+                first: number(first)?,
+                count: number(count)?,
+                slot: number(slot)?,
+            },
+            Self::Run { step, first, count, slot, inputs: [a, b], finishes } => Entry::Run {
+                step: number(step)?,
+                first: number(first)?,
+                count: number(count)?,
+                slot: number(slot)?,
+                inputs: [number(a)?, number(b)?],
+                finishes,
+            },
+            Self::Finish { step, first, count, slot } => Entry::Finish {
+                step: number(step)?,
+                first: number(first)?,
+                count: number(count)?,
+                slot: number(slot)?,
+            },
+            Self::Move { tensor, from, to, count } => Entry::Move {
+                tensor: number(tensor)?,
+                from: number(from)?,
+                to: number(to)?,
+                count: number(count)?,
+            },
+        })
+    }
 }
 
 /// What to do in which order, and where everything lies.
 #[derive(Debug, Clone, Copy)]
-pub struct Schedule<'s> {
+pub struct Schedule<'s, I = u16> {
     /// Place of every tensor of the plan.
     pub places: &'s [Place],
     /// What to do.
-    pub entries: &'s [Entry],
+    pub entries: &'s [Entry<I>],
     /// Bytes the arena must have, aligned to [`ALIGNMENT`].
     pub arena_bytes: usize,
     /// Arena offset of the scratch of global operators.
@@ -155,9 +198,9 @@ pub fn load_channel(layout: &Layout, row: &mut [u8], channel: usize, codes: &[u8
 ///
 /// # Errors
 /// [`RunError::Arena`] when the arena is too short or misaligned or the schedule belongs to another plan.
-pub fn run(
+pub fn run<I: Copy + Into<u16>>(
     plan: &Plan<'_>,
-    schedule: &Schedule<'_>,
+    schedule: &Schedule<'_, I>,
     kernels: &impl Kernels,
     arena: &mut [u8],
     source: &mut impl Source,
@@ -169,7 +212,8 @@ pub fn run(
     }
     let arena = &mut arena[..schedule.arena_bytes];
     while let Some(&entry) = schedule.entries.get(*position) {
-        let mut execution = Execution { plan, schedule, arena };
+        let Ok(entry) = entry.map(|number| Ok::<u16, Infallible>(number.into()));
+        let mut execution = Execution { plan, places: schedule.places, scratch: schedule.scratch, arena };
         match entry {
             Entry::Load { input, first, count, slot } => {
                 let rows = execution.rows(input, first, count, slot)?;
@@ -188,13 +232,14 @@ pub fn run(
 /// What an entry works on.
 struct Execution<'a, 'p> {
     plan: &'a Plan<'p>,
-    schedule: &'a Schedule<'a>,
+    places: &'a [Place],
+    scratch: usize,
     arena: &'a mut [u8],
 }
 
 impl Execution<'_, '_> {
     fn place(&self, tensor: usize) -> Result<Place, RunError> {
-        self.schedule.places.get(tensor).copied().ok_or(RunError::Arena)
+        self.places.get(tensor).copied().ok_or(RunError::Arena)
     }
 
     /// Writable image rows of a tensor.
@@ -261,7 +306,7 @@ impl Execution<'_, '_> {
                 Ok::<_, RunError>(View { layout: place.layout, origin: read.start, range })
             };
             let views = [view(0)?, view(1)?];
-            let scratch = self.schedule.scratch..self.arena.len();
+            let scratch = self.scratch..self.arena.len();
             let output = (layout, range.clone());
             interpreter::run_rows(&step.op, kernels, self.arena, views, output, rows.clone(), scratch)?;
             if !finishes {

@@ -47,7 +47,9 @@ pub fn write(folder: &Path, package: &Package, bytes: &[u8]) -> PathBuf {
         let _ =
             writeln!(text, "Place {{ offset: {}, slots: {}, layout: {layout} }},", place.offset, place.slots);
     }
-    let _ = writeln!(text, "];\npub static ENTRIES: [Entry; {}] = [", schedule.entries.len());
+    let small = schedule.entries.iter().all(|entry| entry.map(u8::try_from).is_ok());
+    let number = if small { "u8" } else { "u16" };
+    let _ = writeln!(text, "];\npub static ENTRIES: [Entry<{number}>; {}] = [", schedule.entries.len());
     for entry in schedule.entries {
         let _ = writeln!(text, "Entry::{entry:?},");
     }
