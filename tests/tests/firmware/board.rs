@@ -124,10 +124,6 @@ impl Build {
         cargo.args(["--profile", profile, "--features", &features, "--target", board.target, "--target-dir"]);
         cargo.arg(folder).env("DEFMT_LOG", "info").envs(settings.iter().copied());
         cargo.env(format!("CARGO_TARGET_{upper}_RUSTFLAGS"), format!("-C target-cpu={}", board.cpu));
-        if board.tier == "helium" && profile == "firmware" {
-            // Link-time optimisation for size makes no vectors.
-            cargo.env("CARGO_PROFILE_FIRMWARE_OPT_LEVEL", "3");
-        }
         check(&format!("building {name} for {}", board.name), &cargo.output().expect("cargo starts"));
         // The next build of the same name replaces the file.
         let built = folder.join(board.target).join(profile).join(name);

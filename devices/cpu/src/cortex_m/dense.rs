@@ -1,9 +1,9 @@
 //! Dense and transposed convolution as rows of equal pixels, which a tier computes from gathered taps.
 
-use candor_core::arithmetic::{Multiplier, Range};
-use candor_core::ops::order::Order;
+use candor_core::arithmetic::{Multiplier, Range as CodeRange};
+use candor_core::ops::order::{GROUP, Order};
 use candor_core::ops::{Convolution, TransposedConvolution};
-use candor_core::tensor::{BLOCK, Layout, Rows, RowsMut};
+use candor_core::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
 
 /// What every pixel of one row of outputs, or of one phase of it, is computed from.
 pub(super) struct Taps<'a> {
@@ -16,10 +16,9 @@ pub(super) struct Taps<'a> {
     pub order: Order,
     pub weights: &'a [i8],
     pub bias: &'a [i32],
-    #[cfg_attr(not(any(test, feature = "helium")), allow(dead_code, reason = "for kernels on signed codes"))]
     pub weight_sums: &'a [i32],
     pub multipliers: &'a [Multiplier],
-    pub range: Range,
+    pub range: CodeRange,
 }
 
 /// Where the pixels of one row of outputs go.
@@ -46,58 +45,58 @@ pub(super) struct Run<'a> {
     start: usize,
 }
 
-/// Most words of a pixel whose places are kept.
-const PLACES: usize = 512;
+/// Words of a pixel gathered at a time; a multiple of every chunk's width.
+pub(super) const SEGMENT: usize = 48;
 
-/// Where the taps of output 0 of a row lie, in words of the stored rows: those of the others are columns
+/// Most runs of a pixel whose places are kept.
+const RUNS: usize = 192;
+
+/// Where the runs of output 0 of a row begin, in words of the stored rows: those of the others are columns
 /// further.
 pub(super) struct Places {
-    words: [u16; PLACES],
+    runs: [u16; RUNS],
     count: usize,
+    /// Taps of a run, and words from tap to tap.
+    pub taps: usize,
+    pub tap_step: usize,
+    /// Runs of a segment.
+    per_segment: usize,
 }
 
 impl Places {
-    /// Places of a row of `outputs` pixels; none when there are too many or one of them is not stored.
+    /// Places of a row of `outputs` pixels; none when there are too many, segments cut them, or one of them
+    /// is not stored.
     pub fn new(taps: &Taps<'_>, outputs: usize) -> Option<Self> {
-        let count = taps.order.words();
-        let mut own = Self { words: [0; PLACES], count };
-        let mut rest = own.words.get_mut(..count)?;
+        let [_, own_taps] = taps.order.taps;
+        let count = taps.order.words().checked_div(own_taps)?;
+        let [_, stride, tap_step] = taps.columns;
+        let per_segment = SEGMENT.checked_div(own_taps)?;
+        let mut own = Self { runs: [0; RUNS], count, taps: own_taps, tap_step, per_segment };
+        let mut places = own.runs.get_mut(..count)?.iter_mut();
         let mut last = 0;
-        let whole = taps.input.layout.row_stride.is_multiple_of(BLOCK);
-        taps.runs(0, count, |run| {
-            let (words, after) = core::mem::take(&mut rest).split_at_mut(run.count);
-            rest = after;
-            for (index, word) in words.iter_mut().enumerate() {
-                let place = run.start + run.column + index * run.tap_step;
-                last = last.max(place);
-                *word = place as u16;
+        taps.runs(0, taps.order.words(), |run| {
+            let place = run.start + run.column;
+            last = last.max(place);
+            if let Some(own) = places.next() {
+                *own = place as u16;
             }
         });
-        let end = last + (outputs - 1) * taps.stride();
+        let end = last + (own_taps - 1) * own.tap_step + (outputs - 1) * stride;
+        let whole = taps.input.layout.row_stride.is_multiple_of(BLOCK) && SEGMENT.is_multiple_of(own_taps);
         let stored = taps.input.data.len() / BLOCK;
         (whole && last <= usize::from(u16::MAX) && end < stored).then_some(own)
     }
 
-    /// Calls `each` with the taps of outputs `outputs` of the row that `taps` describes, for words from
-    /// `start` on, as many as `targets` has room for.
+    /// Whether runs are three neighbours.
+    pub const fn neighbours(&self) -> bool {
+        self.taps == 3 && self.tap_step == 1
+    }
+
+    /// Places of the runs of segment `index`.
     #[inline(always)]
-    pub fn gather<T, const N: usize>(
-        &self,
-        taps: &Taps<'_>,
-        outputs: [usize; N],
-        start: usize,
-        targets: &mut [T],
-        mut each: impl FnMut(&mut T, [u32; N]),
-    ) {
-        let data = taps.input.data.as_chunks::<BLOCK>().0;
-        let columns = outputs.map(|output| output * taps.stride());
-        for (target, &word) in targets.iter_mut().zip(&self.words[start..self.count]) {
-            let words = columns.map(|column| {
-                // SAFETY: `new` found the last place of the row's last output to be stored.
-                u32::from_le_bytes(unsafe { *data.get_unchecked(usize::from(word) + column) })
-            });
-            each(target, words);
-        }
+    pub fn runs(&self, index: usize) -> &[u16] {
+        let runs = self.runs[..self.count].get(index * self.per_segment..).unwrap_or_default();
+        &runs[..runs.len().min(self.per_segment)]
     }
 }
 
@@ -109,30 +108,211 @@ const ROUNDING: f32 = 12_582_912.0;
 /// The bits of a float rise with its value, as those of an integer do; so even where a product is too great
 /// for `ROUNDING` it lies on its own side of the range, and a negative float is below every positive one.
 #[inline(always)]
-pub(super) fn code(sum: i32, multiplier: Multiplier, range: Range) -> u8 {
+pub(super) fn code(sum: i32, multiplier: Multiplier, range: CodeRange) -> u8 {
     let product = sum as f32 * multiplier.get();
     let bits = (product + ROUNDING).to_bits() as i32;
     let steps = bits.saturating_sub((ROUNDING.to_bits() as i32).wrapping_sub(range.zero_point));
     steps.max(range.low).min(range.high) as u8
 }
 
-/// Computes rows of pixels.
-pub(super) trait Dense {
-    /// Computes every pixel of `target`.
-    fn row(taps: &Taps<'_>, target: &mut Target<'_>);
+/// What the tiles of a row have in common, for one group of output channels. Assembly reads it.
+#[repr(C)]
+pub(super) struct Group {
+    /// Words of a row of weights: 4, 8, 12 or 16.
+    pub width: usize,
+    /// Rows of a chunk: 8 or 16.
+    pub rows: usize,
+    /// Output channels, at least one and no more than rows.
+    pub outputs: usize,
+    /// Blocks of them.
+    pub blocks: usize,
+    /// Bytes from a block's codes to the next block's, and from a pixel's to the next pixel's.
+    pub stride: usize,
+    pub step: usize,
+    /// The range of codes, of which assembly relies on the order.
+    pub zero_point: i32,
+    pub low: i32,
+    pub high: i32,
+}
+
+/// Words of a filter that are gathered together.
+#[derive(Clone, Copy)]
+pub(super) struct Segment {
+    pub index: usize,
+    /// At least one.
+    pub words: usize,
+}
+
+impl Segment {
+    /// Words of the filter before it.
+    pub const fn start(self) -> usize {
+        self.index * SEGMENT
+    }
+}
+
+/// Neighbouring pixels of a row: `count` from `first` on, in a tile of as many or more, whose others repeat
+/// the last.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    pub first: usize,
+    pub count: usize,
+}
+
+impl Tile {
+    /// Where in the row pixel `index` of the tile lies.
+    #[inline(always)]
+    pub fn pixel(self, index: usize) -> usize {
+        self.first + index.min(self.count - 1)
+    }
+}
+
+/// How a tier computes `N` pixels of a row.
+pub(super) trait Dense<const N: usize> {
+    /// Gathered codes of a segment.
+    type Gathered;
+    /// None yet.
+    const NONE: Self::Gathered;
+
+    /// What the sum of an output channel begins with.
+    fn start(bias: i32, weight_sum: i32) -> i32;
+
+    /// Gathers the taps of a tile that a segment meets; `places` are those of the row.
+    fn gather(
+        taps: &Taps<'_>,
+        places: Option<&Places>,
+        tile: Tile,
+        segment: Segment,
+        gathered: &mut Self::Gathered,
+    );
+
+    /// Adds to the sums of a group the products of `words` gathered words and the weights of their chunks;
+    /// `starts` are what the sums begin with, or none where they go on.
+    ///
+    /// # Safety
+    /// As many were gathered, and `weights` holds their chunks.
+    unsafe fn multiply(
+        gathered: &Self::Gathered,
+        weights: &[i8],
+        words: usize,
+        group: &Group,
+        starts: Option<&[[i32; N]; GROUP]>,
+        sums: &mut [[i32; N]; GROUP],
+    );
+
+    /// Requantizes the sums of a whole tile.
+    ///
+    /// # Safety
+    /// `multipliers` and `row`, from the tile's first pixel on, hold the group's.
+    unsafe fn requantize(sums: &[[i32; N]; GROUP], multipliers: &[Multiplier], group: &Group, row: &mut [u8]);
+}
+
+/// The specification of [`Dense::requantize`], for the first `count` pixels.
+pub(super) fn requantize<const N: usize>(
+    sums: &[[i32; N]; GROUP],
+    multipliers: &[Multiplier],
+    group: &Group,
+    row: &mut [u8],
+    count: usize,
+) {
+    let range = CodeRange { zero_point: group.zero_point, low: group.low, high: group.high };
+    let blocks = sums.as_chunks::<BLOCK>().0.iter().zip(multipliers.as_chunks::<BLOCK>().0);
+    for ((sums, multipliers), row) in blocks.zip(row.chunks_mut(group.stride)).take(group.blocks) {
+        for pixel in 0..count {
+            let own = [0, 1, 2, 3].map(|c| code(sums[c][pixel], multipliers[c], range));
+            row[pixel * group.step..][..BLOCK].copy_from_slice(&own);
+        }
+    }
+}
+
+/// Stores the sums of the first `count` pixels of a tile as they are.
+fn store<const N: usize>(sums: &[[i32; N]; GROUP], group: &Group, row: &mut [u8], count: usize) {
+    let blocks = sums.as_chunks::<BLOCK>().0.iter().zip(row.chunks_mut(group.stride));
+    for (sums, row) in blocks.take(group.blocks) {
+        for pixel in 0..count {
+            let place = row[pixel * group.step..][..4 * BLOCK].as_chunks_mut::<4>().0;
+            for (place, sums) in place.iter_mut().zip(sums) {
+                *place = sums[pixel].to_le_bytes();
+            }
+        }
+    }
+}
+
+/// Computes every pixel of `target`.
+fn row<D: Dense<N>, const N: usize>(taps: &Taps<'_>, target: &mut Target<'_>, gathered: &mut D::Gathered) {
+    let places = Places::new(taps, target.count);
+    for group in (0..target.layout.channels).step_by(GROUP) {
+        group_of_row::<D, N>(taps, places.as_ref(), target, group, gathered);
+    }
+}
+
+/// Computes the output channels of a group from `first_output` on.
+#[inline(always)]
+fn group_of_row<D: Dense<N>, const N: usize>(
+    taps: &Taps<'_>,
+    places: Option<&Places>,
+    target: &mut Target<'_>,
+    first_output: usize,
+    gathered: &mut D::Gathered,
+) {
+    let (layout, words) = (target.layout, taps.order.words());
+    let bytes = BLOCK * layout.element.bytes();
+    let rows = Order::rows(taps.multipliers.len(), first_output);
+    let outputs = (layout.channels - first_output).min(rows);
+    let group = Group {
+        width: taps.order.width,
+        rows,
+        outputs,
+        blocks: outputs.div_ceil(BLOCK),
+        stride: layout.block_stride(),
+        step: target.step * bytes,
+        zero_point: taps.range.zero_point,
+        low: taps.range.low,
+        high: taps.range.high,
+    };
+    let weights = &taps.weights[first_output * taps.order.weights()..][..rows * taps.order.weights()];
+    let multipliers = &taps.multipliers[first_output..][..rows];
+    let mut starts = [[0; N]; GROUP];
+    let constants = taps.bias[first_output..][..rows].iter().zip(&taps.weight_sums[first_output..][..rows]);
+    for (start, (&bias, &weight_sum)) in starts.iter_mut().zip(constants) {
+        *start = [D::start(bias, weight_sum); N];
+    }
+    let row = &mut target.row[layout.offset_in_row(first_output / BLOCK, target.first)..];
+    let row = &mut row[..(group.blocks - 1) * group.stride + (target.count - 1) * group.step + bytes];
+    let count = target.count.min(N);
+    let whole = layout.element == Element::Code && count == N;
+    let mut sums = starts;
+    for first in (0..target.count).step_by(N) {
+        // Where tiles do not fill a row, the last one covers pixels of the one before again.
+        let tile = Tile { first: first.min(target.count - count), count };
+        for index in 0..words.div_ceil(SEGMENT) {
+            let segment = Segment { index, words: (words - index * SEGMENT).min(SEGMENT) };
+            D::gather(taps, places, tile, segment, gathered);
+            let weights = weights.get(rows * segment.start() * BLOCK..).unwrap_or_default();
+            let starts = (index == 0).then_some(&starts);
+            // SAFETY: the segment was gathered, and rows of all words were sliced above.
+            unsafe { D::multiply(gathered, weights, segment.words, &group, starts, &mut sums) };
+        }
+        let row = &mut row[tile.first * group.step..];
+        match layout.element {
+            // SAFETY: multipliers and the row up to its last pixel were sliced above.
+            Element::Code if whole => unsafe { D::requantize(&sums, multipliers, &group, row) },
+            Element::Code => requantize(&sums, multipliers, &group, row, count),
+            Element::Accumulator => store(&sums, &group, row, count),
+        }
+    }
 }
 
 impl<'a> Taps<'a> {
-    /// Calls `each` with the runs that make up words `start..end`, in order.
+    /// Calls `each` with the runs that make up `words` words from `start` on, in order.
     #[inline(always)]
-    pub fn runs(&self, start: usize, end: usize, mut each: impl FnMut(Run<'a>)) {
+    pub fn runs(&self, start: usize, words: usize, mut each: impl FnMut(Run<'a>)) {
         let (layout, [first, _, tap_step]) = (&self.input.layout, self.columns);
         let [_, kernel] = self.order.taps;
         let stride = layout.block_stride();
         let mut skipped = start.checked_rem(kernel).unwrap_or(0);
         let at = start.checked_div(kernel).unwrap_or(0);
         let (mut tap, mut block) = (at / self.order.blocks, at % self.order.blocks);
-        let mut left = end - start;
+        let mut left = words;
         while left > 0 {
             let row = self.rows[0] + tap * self.rows[1] - self.input.origin;
             let start = row * layout.row_stride + block * stride;
@@ -149,24 +329,27 @@ impl<'a> Taps<'a> {
         }
     }
 
+    /// The stored word at a place, which must be one.
+    #[inline(always)]
+    pub fn stored(&self, place: usize) -> *const [u8; BLOCK] {
+        self.input.data.as_chunks::<BLOCK>().0.as_ptr().wrapping_add(place)
+    }
+
     /// Columns from one output's taps to those of the next.
     pub const fn stride(&self) -> usize {
         self.columns[1]
     }
 }
 
-impl Target<'_> {
-    /// Column of pixel `index`.
-    #[inline(always)]
-    pub const fn column(&self, index: usize) -> usize {
-        self.first + index * self.step
-    }
-}
-
 /// Dense convolution.
-pub(super) fn convolution<D: Dense>(op: &Convolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
+pub(super) fn convolution<D: Dense<N>, const N: usize>(
+    op: &Convolution<'_>,
+    input: Rows<'_>,
+    mut output: RowsMut<'_>,
+) {
     let (window, filter, layout) = (&op.window, &op.filter, output.layout);
     let order = Order::new(window.kernel, input.layout.blocks());
+    let mut gathered = D::NONE;
     for y in output.first..output.first + output.count {
         let taps = Taps {
             input,
@@ -180,13 +363,19 @@ pub(super) fn convolution<D: Dense>(op: &Convolution<'_>, input: Rows<'_>, mut o
             range: filter.range,
         };
         let row = output.row_mut(y);
-        D::row(&taps, &mut Target { layout: &layout, row, first: 0, step: 1, count: layout.width });
+        let mut target = Target { layout: &layout, row, first: 0, step: 1, count: layout.width };
+        self::row::<D, N>(&taps, &mut target, &mut gathered);
     }
 }
 
 /// Transposed convolution, phase by phase.
-pub(super) fn transposed<D: Dense>(op: &TransposedConvolution<'_>, input: Rows<'_>, mut output: RowsMut<'_>) {
+pub(super) fn transposed<D: Dense<N>, const N: usize>(
+    op: &TransposedConvolution<'_>,
+    input: Rows<'_>,
+    mut output: RowsMut<'_>,
+) {
     let (halo, layout, blocks) = (input.layout.halo, output.layout, input.layout.blocks());
+    let mut gathered = D::NONE;
     for y in output.first..output.first + output.count {
         let (ry, my) = (y % op.stride[0], y / op.stride[0]);
         let rows = op.phase(0, ry);
@@ -206,7 +395,8 @@ pub(super) fn transposed<D: Dense>(op: &TransposedConvolution<'_>, input: Rows<'
             };
             let (row, step) = (output.row_mut(y), op.stride[1]);
             let count = (layout.width - rx).div_ceil(step);
-            D::row(&taps, &mut Target { layout: &layout, row, first: rx, step, count });
+            let mut target = Target { layout: &layout, row, first: rx, step, count };
+            self::row::<D, N>(&taps, &mut target, &mut gathered);
         }
     }
 }

@@ -1,48 +1,68 @@
 //! The instructions of the DSP extension that loops use, and a model of them for tests on other machines.
 
-#[cfg(any(test, feature = "dsp"))]
+use super::blocks::Greater;
+use super::dense::{self, Group, SEGMENT};
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use super::quads;
+use candor_core::arithmetic::Multiplier;
+use candor_core::ops::order::GROUP;
 use candor_core::tensor::BLOCK;
+use core::mem::MaybeUninit;
+#[cfg(all(target_arch = "arm", feature = "dsp"))]
+use core::ptr;
 
-/// Four codes of each of two pixels: codes 0 and 2 of the first, its codes 1 and 3, then those of the second.
-#[cfg(any(test, feature = "dsp"))]
-pub(crate) type Pixels = [u32; 4];
-
-/// How the weights of some output channels lie, as the assembly reads it.
-#[cfg(any(test, feature = "dsp"))]
-#[repr(C)]
-pub(crate) struct Group {
-    /// Bytes of a row: the words of one chunk and output channel.
-    pub row: usize,
-    /// Bytes from one chunk to the next.
-    pub chunk: usize,
-    /// Words, rounded up to an even number; those beyond the last have zero weights.
-    pub words: usize,
-    /// Pairs of output channels, at least one.
-    pub pairs: usize,
-}
+/// Four codes of each of four pixels: codes 0 and 2 of the first, its codes 1 and 3, those of the second.
+pub(crate) type Pixels = [u32; 8];
 
 /// The specification of [`Dual::multiply`].
-#[cfg(any(test, feature = "dsp"))]
-fn products<D: Dual>(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]]) {
-    let codes = &codes[..group.words];
-    for (pair, sums) in sums.as_chunks_mut::<2>().0.iter_mut().enumerate().take(group.pairs) {
-        for (index, codes) in codes.chunks(group.row / BLOCK).enumerate() {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let weights = &weights[index * group.chunk + (2 * pair + row) * group.row..][..group.row];
-                for (pixels, word) in codes.iter().zip(weights.as_chunks::<BLOCK>().0) {
-                    let [even, odd] = D::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
-                    for (pixel, sum) in sums.iter_mut().enumerate() {
-                        *sum = D::multiply_add(*sum, pixels[2 * pixel], even);
-                        *sum = D::multiply_add(*sum, pixels[2 * pixel + 1], odd);
-                    }
+///
+/// # Safety
+/// As there.
+unsafe fn products<D: Dual>(
+    gathered: &[MaybeUninit<Pixels>],
+    weights: &[i8],
+    words: usize,
+    group: &Group,
+    starts: Option<&[[i32; 4]; GROUP]>,
+    sums: &mut [[i32; 4]; GROUP],
+) {
+    *sums = *starts.unwrap_or(sums);
+    let (chunk, row) = (group.rows * group.width * BLOCK, group.width * BLOCK);
+    for (words, weights) in gathered[..words].chunks(group.width).zip(weights.chunks(chunk)) {
+        for (weights, sums) in weights.chunks(row).zip(&mut *sums).take(group.outputs) {
+            for (pixels, word) in words.iter().zip(weights.as_chunks::<BLOCK>().0) {
+                let [even, odd] = D::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
+                // SAFETY: the caller's promise.
+                let pixels = unsafe { pixels.assume_init_ref() };
+                for (sum, pixel) in sums.iter_mut().zip(pixels.as_chunks::<2>().0) {
+                    *sum = D::multiply_add(*sum, pixel[0], even);
+                    *sum = D::multiply_add(*sum, pixel[1], odd);
                 }
             }
         }
     }
 }
 
+/// The specification of [`Dual::neighbours`].
+///
+/// # Safety
+/// As there.
+unsafe fn neighbours<D: Dual>(
+    line: *const [u8; BLOCK],
+    runs: &[u16],
+    gathered: &mut [[MaybeUninit<Pixels>; 3]],
+) {
+    for (pixels, &run) in gathered.iter_mut().zip(runs) {
+        // SAFETY: the caller's promise; bytes need no alignment.
+        let words: [[u8; BLOCK]; 6] = unsafe { *line.wrapping_add(usize::from(run)).cast() };
+        let [[a, b], [c, d], [e, f], [g, h], [i, j], [k, l]] =
+            words.map(|word| D::codes(u32::from_le_bytes(word)));
+        let taps = [[a, b, c, d, e, f, g, h], [c, d, e, f, g, h, i, j], [e, f, g, h, i, j, k, l]];
+        *pixels = taps.map(MaybeUninit::new);
+    }
+}
+
 /// Arithmetic on the four bytes or two halves of a register.
-#[cfg(any(test, feature = "dsp"))]
 pub(crate) trait Dual {
     /// Bytes 0 and 2 of a word as unsigned halves, then bytes 1 and 3: UXTB16.
     fn codes(word: u32) -> [u32; 2];
@@ -50,23 +70,54 @@ pub(crate) trait Dual {
     /// Bytes 0 and 2 of a word as signed halves, then bytes 1 and 3: SXTB16.
     fn weights(word: u32) -> [u32; 2];
 
-    /// Adds the products of gathered words to the sums of pairs of output channels; see [`Group`].
+    /// As [`dense::Dense::multiply`].
+    ///
+    /// # Safety
+    /// As there.
     #[inline(always)]
-    fn multiply(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]])
+    unsafe fn multiply(
+        gathered: &[MaybeUninit<Pixels>; SEGMENT],
+        weights: &[i8],
+        words: usize,
+        group: &Group,
+        starts: Option<&[[i32; 4]; GROUP]>,
+        sums: &mut [[i32; 4]; GROUP],
+    ) where
+        Self: Sized,
+    {
+        // SAFETY: the caller's promise.
+        unsafe { products::<Self>(gathered, weights, words, group, starts, sums) }
+    }
+
+    /// Gathers runs of three neighbouring taps for four neighbouring pixels, which share most of them.
+    ///
+    /// # Safety
+    /// At every one of `runs` there are six words from `line` on.
+    #[inline(always)]
+    unsafe fn neighbours(line: *const [u8; BLOCK], runs: &[u16], gathered: &mut [[MaybeUninit<Pixels>; 3]])
     where
         Self: Sized,
     {
-        products::<Self>(codes, weights, group, sums);
+        // SAFETY: the caller's promise.
+        unsafe { neighbours::<Self>(line, runs, gathered) }
+    }
+
+    /// As [`dense::Dense::requantize`], where codes may be any.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn requantize(
+        sums: &[[i32; 4]; GROUP],
+        multipliers: &[Multiplier],
+        group: &Group,
+        row: &mut [u8],
+    ) {
+        dense::requantize(sums, multipliers, group, row, 4);
     }
 
     /// `sum` plus the products of the low and of the high halves: SMLAD. The result must fit 32 bits.
     fn multiply_add(sum: i32, codes: u32, weights: u32) -> i32;
-}
-
-/// Comparison of the four bytes of a register.
-pub(crate) trait Greater {
-    /// The greater of each pair of bytes: UQSUB8, UADD8.
-    fn greater(a: u32, b: u32) -> u32;
 }
 
 /// One instruction on registers that touches neither memory nor flags.
@@ -95,15 +146,44 @@ pub(crate) struct Instructions;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 impl Dual for Instructions {
     #[inline(always)]
-    fn multiply(codes: &[Pixels], weights: &[i8], group: &Group, sums: &mut [[i32; 2]]) {
-        let chunks = group.words.div_ceil(group.row / BLOCK);
-        let last = chunks.saturating_sub(1) * group.chunk + 2 * group.pairs * group.row;
-        if group.words > codes.len() || last > weights.len() || 2 * group.pairs > sums.len() || chunks == 0 {
-            return products::<Self>(codes, weights, group, sums);
+    unsafe fn multiply(
+        gathered: &[MaybeUninit<Pixels>; SEGMENT],
+        weights: &[i8],
+        words: usize,
+        group: &Group,
+        starts: Option<&[[i32; 4]; GROUP]>,
+        sums: &mut [[i32; 4]; GROUP],
+    ) {
+        // An odd number of words is rounded up: a row is a multiple of four words, and the one beyond the
+        // last has no weight, so whatever stands there does.
+        let starts = starts.map_or(ptr::null(), |starts| starts.as_ptr());
+        let (gathered, weights, sums) = (gathered.as_ptr(), weights.as_ptr(), sums.as_mut_ptr());
+        // SAFETY: the caller's promise keeps every word, row and sum within its slice, and the feature
+        // promises the instructions.
+        unsafe { quads::multiply(gathered, weights, sums, group, words, starts) }
+    }
+
+    #[inline(always)]
+    unsafe fn neighbours(line: *const [u8; BLOCK], runs: &[u16], gathered: &mut [[MaybeUninit<Pixels>; 3]]) {
+        if runs.is_empty() || runs.len() > gathered.len() || !line.cast::<u32>().is_aligned() {
+            // SAFETY: the caller's promise.
+            return unsafe { neighbours::<Self>(line, runs, gathered) };
         }
-        // SAFETY: the checks above keep every word, row and sum within its slice, and the feature promises
-        // the instructions.
-        unsafe { super::pairs::multiply_pairs(codes.as_ptr(), weights.as_ptr(), sums.as_mut_ptr(), group) }
+        let end = runs.as_ptr_range().end;
+        // SAFETY: the caller's promise, and the checks above.
+        unsafe { quads::neighbours(line, runs.as_ptr(), end, gathered.as_mut_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn requantize(
+        sums: &[[i32; 4]; GROUP],
+        multipliers: &[Multiplier],
+        group: &Group,
+        row: &mut [u8],
+    ) {
+        // SAFETY: the caller's promise keeps every sum, multiplier and code within its slice, and the feature
+        // promises the instructions.
+        unsafe { quads::requantize(sums.as_ptr(), multipliers.as_ptr(), row.as_mut_ptr(), group) }
     }
 
     #[inline(always)]

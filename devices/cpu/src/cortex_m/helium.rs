@@ -1,24 +1,24 @@
-//! The helium tier: plain loops over bytes, which the compiler turns into vectors with predicated tails on
-//! an M55.
+//! The helium tier: two pixels at a time, sixteen products per instruction.
 //!
-//! Sums of products of signed bytes are one instruction there, so codes are centred by flipping their top
+//! Sums of products of signed bytes are one instruction on an M55, so codes are centred by flipping their top
 //! bit while they are gathered, and sums begin with `128·Σw` more.
 
-use super::blocks;
-use super::dense::{self, Dense, Places, Taps, Target};
-use super::dual::Greater;
+use super::blocks::{self, Greater};
+use super::dense::{self, Dense, Group, Places, SEGMENT, Segment, Taps, Tile};
+#[cfg(all(target_arch = "arm", feature = "helium"))]
+use super::vectors;
 use crate::loops::{elementwise, resample};
 use crate::statistics;
 use crate::table::Table;
-use candor_core::arithmetic::{Multiplier, Range};
-use candor_core::ops::order::{GROUP, Order};
+use candor_core::arithmetic::Multiplier;
+use candor_core::ops::order::GROUP;
 use candor_core::ops::{average_pool, depthwise};
-use candor_core::tensor::{BLOCK, Element};
+use candor_core::tensor::BLOCK;
 
 /// The loops of this tier.
 pub(crate) static TABLE: Table = Table {
-    convolution: dense::convolution::<Bytes>,
-    transposed: dense::transposed::<Bytes>,
+    convolution: dense::convolution::<Bytes, PIXELS>,
+    transposed: dense::transposed::<Bytes, PIXELS>,
     depthwise: depthwise::reference,
     average_pool: average_pool::reference,
     max_pool: blocks::max_pool::<Plain>,
@@ -30,142 +30,168 @@ pub(crate) static TABLE: Table = Table {
     copy_channels: blocks::copy_channels,
     group_norm: elementwise::group_norm,
     channel_sums: statistics::channel_sums,
-    gram: statistics::gram,
+    gram: blocks::gram,
     roof: |_| 0,
 };
-
-/// Codes gathered at a time: four chunks of the widest rows.
-const SEGMENT: usize = 4 * 16 * BLOCK;
 
 /// Flips the top bits of four codes.
 const CENTRE: u32 = 0x8080_8080;
 
-/// Output channels whose weights meet one reading of the codes.
-const TOGETHER: usize = 4;
+/// Pixels of a tile.
+pub(super) const PIXELS: usize = 2;
 
-/// One pixel by rows of weights.
+/// Pairs of pixels.
 struct Bytes;
 
-impl Dense for Bytes {
-    fn row(taps: &Taps<'_>, target: &mut Target<'_>) {
-        let places = Places::new(taps, target.count);
-        let mut codes = [0; SEGMENT];
-        for index in 0..target.count {
-            pixel(taps, places.as_ref(), target, index, &mut codes);
+/// Gathered codes of one pixel, centred; the words after the segment's take what whole vectors write beyond.
+pub(super) type Words = [u32; SEGMENT + 4];
+
+impl Dense<PIXELS> for Bytes {
+    type Gathered = [Words; PIXELS];
+    const NONE: Self::Gathered = [[0; SEGMENT + 4]; PIXELS];
+
+    #[inline(always)]
+    fn start(bias: i32, weight_sum: i32) -> i32 {
+        bias + 128 * weight_sum
+    }
+
+    #[inline(always)]
+    fn gather(
+        taps: &Taps<'_>,
+        places: Option<&Places>,
+        tile: Tile,
+        segment: Segment,
+        gathered: &mut Self::Gathered,
+    ) {
+        match places {
+            Some(places) if places.neighbours() => {
+                let lines = [0, 1].map(|pixel| taps.stored(taps.stride() * tile.pixel(pixel)));
+                // SAFETY: the places of a row were found to be stored for its last output too.
+                unsafe { neighbours(&lines, places.runs(segment.index), gathered) };
+            }
+            _ => scattered(taps, places, tile, segment, gathered),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(
+        gathered: &Self::Gathered,
+        weights: &[i8],
+        words: usize,
+        group: &Group,
+        starts: Option<&[[i32; PIXELS]; GROUP]>,
+        sums: &mut [[i32; PIXELS]; GROUP],
+    ) {
+        #[cfg(not(all(target_arch = "arm", feature = "helium")))]
+        products(gathered, weights, words, group, starts, sums);
+        #[cfg(all(target_arch = "arm", feature = "helium"))]
+        // SAFETY: the caller's promise keeps every word, row and sum within its slice; a vector reaches at
+        // most four words beyond a segment, which are there.
+        unsafe {
+            let sums = sums.as_mut_ptr();
+            let starts = starts.map_or(sums.cast_const(), |starts| starts.as_ptr());
+            vectors::multiply(gathered, weights.as_ptr(), sums, group, words, starts);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn requantize(
+        sums: &[[i32; PIXELS]; GROUP],
+        multipliers: &[Multiplier],
+        group: &Group,
+        row: &mut [u8],
+    ) {
+        #[cfg(not(all(target_arch = "arm", feature = "helium")))]
+        dense::requantize(sums, multipliers, group, row, PIXELS);
+        #[cfg(all(target_arch = "arm", feature = "helium"))]
+        // SAFETY: the caller's promise keeps every sum, multiplier and code within its slice.
+        unsafe {
+            vectors::requantize(sums.as_ptr(), multipliers.as_ptr(), row.as_mut_ptr(), group);
         }
     }
 }
 
-/// All output channels of one pixel.
-#[inline(always)]
-fn pixel(
+/// Gathers the taps of runs of any kind.
+#[inline(never)]
+fn scattered(
     taps: &Taps<'_>,
     places: Option<&Places>,
-    target: &mut Target<'_>,
-    index: usize,
-    codes: &mut [i8; SEGMENT],
+    tile: Tile,
+    segment: Segment,
+    gathered: &mut [Words; PIXELS],
 ) {
-    let (words, outputs) = (taps.order.words(), taps.multipliers.len());
-    let row = taps.order.width * BLOCK;
-    let step = SEGMENT / row * taps.order.width;
-    let mut held = None;
-    for group in (0..target.layout.channels).step_by(GROUP) {
-        let channels = (target.layout.channels - group).min(GROUP);
-        let rows = Order::rows(outputs, group);
-        let mut sums = [0; GROUP];
-        let starts = taps.bias[group..group + rows].iter().zip(&taps.weight_sums[group..group + rows]);
-        for (sum, (bias, weights)) in sums.iter_mut().zip(starts) {
-            *sum = bias + 128 * weights;
-        }
-        let weights = &taps.weights[group * taps.order.weights()..][..rows * taps.order.weights()];
-        for start in (0..words).step_by(step) {
-            let end = (start + step).min(words);
-            let chunks = (end - start).div_ceil(taps.order.width);
-            if held != Some(start) {
-                // Words beyond the last meet zero weights, so whatever codes stand there do.
-                let words = &mut codes.as_chunks_mut::<BLOCK>().0[..end - start];
-                match places {
-                    Some(places) => places.gather(taps, [index], start, words, |codes, [word]| {
-                        *codes = (word ^ CENTRE).to_le_bytes().map(|byte| byte as i8);
-                    }),
-                    None => gather(taps, index, start, end, codes),
+    for (pixel, gathered) in gathered.iter_mut().enumerate() {
+        let column = taps.stride() * tile.pixel(pixel);
+        let Some(places) = places else {
+            let mut rest = &mut gathered[..segment.words];
+            taps.runs(segment.start(), segment.words, |run| {
+                let (own, after) = core::mem::take(&mut rest).split_at_mut(run.count);
+                rest = after;
+                let line = run.line[run.column + column..].iter().step_by(run.tap_step);
+                for (word, stored) in own.iter_mut().zip(line) {
+                    *word = u32::from_le_bytes(*stored) ^ CENTRE;
                 }
-                held = Some(start);
+            });
+            continue;
+        };
+        for (own, &run) in gathered.chunks_exact_mut(places.taps).zip(places.runs(segment.index)) {
+            for (index, word) in own.iter_mut().enumerate() {
+                let place = usize::from(run) + column + index * places.tap_step;
+                // SAFETY: the places of a row were found to be stored for its last output too.
+                *word = u32::from_le_bytes(unsafe { *taps.stored(place) }) ^ CENTRE;
             }
-            let weights = &weights[rows * start * BLOCK..];
-            let quads = sums.as_chunks_mut::<TOGETHER>().0.iter_mut().take(channels.div_ceil(TOGETHER));
-            for (quad, sums) in quads.enumerate() {
-                products(&codes[..chunks * row], &weights[quad * TOGETHER * row..], [row, rows * row], sums);
-            }
         }
-        finish(taps, target, index, group, &sums);
     }
 }
 
-/// Centres the taps of one pixel that words `start..end` meet.
+/// Gathers runs of three neighbouring taps, which lie at `runs` from each pixel's line on.
+///
+/// # Safety
+/// They are stored.
+#[cfg(not(all(target_arch = "arm", feature = "helium")))]
+unsafe fn neighbours(lines: &[*const [u8; BLOCK]; PIXELS], runs: &[u16], gathered: &mut [Words; PIXELS]) {
+    for (line, gathered) in lines.iter().zip(gathered) {
+        for (words, &run) in gathered.as_chunks_mut::<3>().0.iter_mut().zip(runs) {
+            // SAFETY: the caller's promise; bytes need no alignment.
+            let stored: [[u8; BLOCK]; 3] = unsafe { *line.wrapping_add(usize::from(run)).cast() };
+            *words = stored.map(|word| u32::from_le_bytes(word) ^ CENTRE);
+        }
+    }
+}
+
+/// The same by vectors.
+///
+/// # Safety
+/// They are stored.
+#[cfg(all(target_arch = "arm", feature = "helium"))]
 #[inline(always)]
-fn gather(taps: &Taps<'_>, index: usize, start: usize, end: usize, codes: &mut [i8; SEGMENT]) {
-    let mut rest = codes.as_chunks_mut::<BLOCK>().0;
-    taps.runs(start, end, |run| {
-        let (own, after) = core::mem::take(&mut rest).split_at_mut(run.count);
-        rest = after;
-        let column = run.column + taps.stride() * index;
-        let line = run.line[column..].iter().step_by(run.tap_step);
-        for (codes, word) in own.iter_mut().zip(line) {
-            *codes = (u32::from_le_bytes(*word) ^ CENTRE).to_le_bytes().map(|byte| byte as i8);
-        }
-    });
-}
-
-/// Adds the products of whole chunks of codes and the rows of four output channels to their sums; rows have
-/// `row` bytes, and one chunk's lie `stride` after those of the chunk before.
-#[inline(never)]
-fn products(codes: &[i8], weights: &[i8], [row, stride]: [usize; 2], sums: &mut [i32; TOGETHER]) {
-    let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *sums;
-    for (codes, weights) in codes.chunks(row).zip(weights.chunks(stride)) {
-        let length = codes.len();
-        let (a, rest) = weights.split_at(length);
-        let (b, rest) = rest.split_at(length);
-        let (c, rest) = rest.split_at(length);
-        let d = &rest[..length];
-        for index in 0..length {
-            let code = i32::from(codes[index]);
-            sum_a += code * i32::from(a[index]);
-            sum_b += code * i32::from(b[index]);
-            sum_c += code * i32::from(c[index]);
-            sum_d += code * i32::from(d[index]);
-        }
-    }
-    *sums = [sum_a, sum_b, sum_c, sum_d];
-}
-
-/// The requantize step of some channels.
-#[inline(never)]
-fn requantize(sums: &[i32], multipliers: &[Multiplier], range: Range, codes: &mut [u8]) {
-    for ((code, &sum), &multiplier) in codes.iter_mut().zip(sums).zip(multipliers) {
-        *code = dense::code(sum, multiplier, range);
+unsafe fn neighbours(lines: &[*const [u8; BLOCK]; PIXELS], runs: &[u16], gathered: &mut [Words; PIXELS]) {
+    let count = runs.len().min(SEGMENT / 3);
+    if count > 0 {
+        // SAFETY: the caller's promise; a segment of runs and a word more fit.
+        unsafe { vectors::neighbours(lines, runs.as_ptr(), count, gathered) }
     }
 }
 
-/// Stores the sums of up to sixteen output channels of one pixel, as they are or requantized.
-#[inline(always)]
-fn finish(taps: &Taps<'_>, target: &mut Target<'_>, index: usize, group: usize, sums: &[i32; GROUP]) {
-    let (layout, column) = (target.layout, target.column(index));
-    let channels = (layout.channels - group).min(GROUP).next_multiple_of(BLOCK);
-    let mut codes = [0; GROUP];
-    if layout.element == Element::Code {
-        let multipliers = &taps.multipliers[group..];
-        requantize(&sums[..channels], multipliers, taps.range, &mut codes);
-    }
-    for (index, (codes, sums)) in
-        codes[..channels].as_chunks::<BLOCK>().0.iter().zip(sums.as_chunks::<BLOCK>().0).enumerate()
-    {
-        let place = &mut target.row[layout.offset_in_row(group / BLOCK + index, column)..];
-        match layout.element {
-            Element::Code => place[..BLOCK].copy_from_slice(codes),
-            Element::Accumulator => {
-                for (place, sum) in place[..4 * BLOCK].as_chunks_mut::<4>().0.iter_mut().zip(sums) {
-                    *place = sum.to_le_bytes();
+/// The specification of [`Dense::multiply`].
+#[cfg(not(all(target_arch = "arm", feature = "helium")))]
+fn products(
+    gathered: &[Words; PIXELS],
+    weights: &[i8],
+    words: usize,
+    group: &Group,
+    starts: Option<&[[i32; PIXELS]; GROUP]>,
+    sums: &mut [[i32; PIXELS]; GROUP],
+) {
+    *sums = *starts.unwrap_or(sums);
+    let (chunk, row) = (group.rows * group.width * BLOCK, group.width * BLOCK);
+    for (pixel, gathered) in gathered.iter().enumerate() {
+        for (words, weights) in gathered[..words].chunks(group.width).zip(weights.chunks(chunk)) {
+            for (weights, sums) in weights.chunks(row).zip(&mut *sums).take(group.outputs) {
+                for (codes, weights) in words.iter().zip(weights.as_chunks::<BLOCK>().0) {
+                    for (code, &weight) in codes.to_le_bytes().iter().zip(weights) {
+                        sums[pixel] += i32::from(*code as i8) * i32::from(weight);
+                    }
                 }
             }
         }
