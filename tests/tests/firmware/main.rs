@@ -21,6 +21,9 @@ use model::Expected;
 /// Random convolutions that every board computes.
 const TRIALS: u64 = 10_000;
 
+/// Most flash beyond a package.
+const FLASH_MAX: usize = 96 << 10;
+
 /// Numbers of one board and package.
 struct Figures {
     board: &'static str,
@@ -32,6 +35,12 @@ struct Figures {
     stack: usize,
     instructions: u64,
     macs: u64,
+}
+
+impl Figures {
+    fn per_mac(&self) -> f64 {
+        self.instructions as f64 / self.macs as f64
+    }
 }
 
 #[test]
@@ -66,12 +75,14 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
         return;
     }
     let phantom = std::fs::read(candor_tests::workspace_root().join("models/packages/phantom.candor"));
+    let phantom = phantom.expect("the package is part of the tree");
+    // With KiB of RAM, and instructions per MAC that are not to be exceeded with dual products and Helium.
     let packages = [
-        ("phantom 120x160", phantom.expect("the package is part of the tree"), "512"),
-        ("unet8 96x96", networks::unet8(96), "128"),
+        ("phantom 120x160", phantom, "512", [1.3, 0.40]),
+        ("unet8 96x96", networks::unet8(96), "128", [1.3, 0.50]),
     ];
     let mut rows = Vec::new();
-    for (name, bytes, ram) in &packages {
+    for (name, bytes, ram, most) in &packages {
         let package = candor::Package::load(bytes).expect("the package is sound");
         let expected = Expected::new(&package);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -82,7 +93,7 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
             let (once, twice) = (build.run(0), build.run(1));
             assert_eq!(log::value(&once.lines, "tier"), board.tier, "{}", board.name);
             expected.check(&once.lines, &format!("{name} on {}", board.name));
-            rows.push(Figures {
+            let figures = Figures {
                 board: board.name,
                 package: name,
                 flash: build.flash_bytes() - bytes.len(),
@@ -92,7 +103,11 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
                 stack: log::value(&once.lines, "stack").parse().expect("a number"),
                 instructions: twice.instructions - once.instructions,
                 macs: expected.macs,
-            });
+            };
+            assert!(figures.flash <= FLASH_MAX, "{name} on {}: {} of flash", board.name, figures.flash);
+            let most = most[usize::from(board.tier == "helium")];
+            assert!(figures.per_mac() <= most, "{name} on {}: {:.3} per MAC", board.name, figures.per_mac());
+            rows.push(figures);
         }
         println!("{name}: arena {} bytes, layer by layer {}", expected.arena_bytes, expected.whole_bytes);
     }
@@ -106,7 +121,7 @@ fn table(rows: &[Figures]) -> String {
          | instructions per frame | per MAC |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
-        let per_mac = row.instructions as f64 / row.macs as f64;
+        let per_mac = row.per_mac();
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {per_mac:.3} |",
