@@ -72,7 +72,7 @@ fn find() -> Result<PathBuf, String> {
 }
 
 /// A target folder of its own: other flags, other compilers.
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let base =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace_root().join("target"), PathBuf::from);
     let folder = base.join("firmware");
@@ -80,12 +80,12 @@ fn target() -> PathBuf {
     folder
 }
 
-fn rustup_has(target: &str) -> bool {
+pub fn rustup_has(target: &str) -> bool {
     let output = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
     output.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
-fn check(what: &str, output: &Output) {
+pub fn check(what: &str, output: &Output) {
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

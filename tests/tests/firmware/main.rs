@@ -3,6 +3,7 @@
 //! `cargo firmware` runs these tests and shows the table. Optional thing `qemu-arm`.
 
 mod board;
+mod linux;
 mod log;
 mod model;
 mod networks;
@@ -112,6 +113,25 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
         println!("{name}: arena {} bytes, layer by layer {}", expected.arena_bytes, expected.whole_bytes);
     }
     println!("{}", table(&rows));
+}
+
+#[test]
+fn whole_packages_give_the_bytes_of_the_host_on_aarch64() {
+    if !linux::tools() {
+        return;
+    }
+    let phantom = std::fs::read(candor_tests::workspace_root().join("models/packages/phantom.candor"));
+    let packages = [phantom.expect("the package is part of the tree"), networks::unet8(96)];
+    for bytes in packages {
+        let package = candor::Package::load(&bytes).expect("the package is sound");
+        let expected = Expected::new(&package);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let said = linux::run(&model::write(folder.path(), &package, &bytes));
+        for ((processor, tier), lines) in linux::PROCESSORS.iter().zip(said) {
+            assert_eq!(log::value(&lines, "tier"), *tier, "{processor}");
+            expected.check(&lines, processor);
+        }
+    }
 }
 
 /// The table that `cargo firmware` is for.
