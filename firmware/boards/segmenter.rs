@@ -1,8 +1,8 @@
 //! Segments golden frames of the package it was built with, and tells the digest of everything it computed.
 //!
 //! `CANDOR_MODEL` names a Rust file with the package and its schedule, as `cargo firmware` writes it. The
-//! argument is the number of frames after the first, which are run without digests, so that their
-//! instructions can be counted.
+//! argument is the number of frames after the first, which are run without digests and from a line in memory
+//! as a camera's would be, so that their instructions can be counted.
 #![no_std]
 #![no_main]
 
@@ -10,7 +10,8 @@ mod mps;
 mod uart;
 
 use candor_core::digest::short;
-use candor_core::schedule::Schedule;
+use candor_core::schedule::{Schedule, Source, load_channel};
+use candor_core::tensor::RowsMut;
 use candor_cpu::{CpuKernels, Tier};
 use candor_firmware::segmenter::{GoldenSource, Segmenter, StepDigests};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,20 @@ static mut ARENA: Aligned<[u8; model::ARENA_BYTES]> = Aligned([0; model::ARENA_B
 static mut MASK: [u8; model::PIXELS] = [0; model::PIXELS];
 static mut CONFIDENCE: [u16; model::PIXELS] = [0; model::PIXELS];
 static mut DIGESTS: StepDigests = StepDigests::new();
+
+/// Rows that are all the same bytes.
+struct Line;
+
+impl Source for Line {
+    fn load(&mut self, _: usize, mut rows: RowsMut<'_>) -> bool {
+        let layout = rows.layout;
+        for y in rows.first..rows.first + rows.count {
+            let row = rows.row_mut(y);
+            (0..layout.channels).for_each(|c| load_channel(&layout, row, c, &PACKAGE.0[..layout.width]));
+        }
+        true
+    }
+}
 
 #[cortex_m_rt::entry]
 #[allow(static_mut_refs, reason = "taken once")]
@@ -61,7 +76,7 @@ fn main() -> ! {
     defmt::info!("mask {=u64:016x}", short(Sha256::digest(&*mask).into()));
     defmt::info!("confidence {=u64:016x}", short(hash.finalize().into()));
     for _ in 0..mps::argument() {
-        success &= segmenter.run(arena, &mut source, mask, confidence, &mut ()).is_ok();
+        success &= segmenter.run(arena, &mut Line, mask, confidence, &mut ()).is_ok();
     }
     defmt::info!("stack {=usize}", mps::stack_bytes());
     mps::stop(success)

@@ -40,15 +40,18 @@ const CENTRE: u32 = 0x8080_8080;
 /// Pixels of a tile.
 pub(super) const PIXELS: usize = 2;
 
+/// Most taps of a run that a vector holds.
+const TAPS: usize = 4;
+
 /// Pairs of pixels.
 struct Bytes;
 
 /// Gathered codes of one pixel, centred; the words after the segment's take what whole vectors write beyond.
-pub(super) type Words = [u32; SEGMENT + 4];
+pub(super) type Words = [u32; SEGMENT + TAPS];
 
 impl Dense<PIXELS> for Bytes {
     type Gathered = [Words; PIXELS];
-    const NONE: Self::Gathered = [[0; SEGMENT + 4]; PIXELS];
+    const NONE: Self::Gathered = [[0; SEGMENT + TAPS]; PIXELS];
 
     #[inline(always)]
     fn start(bias: i32, weight_sum: i32) -> i32 {
@@ -64,10 +67,10 @@ impl Dense<PIXELS> for Bytes {
         gathered: &mut Self::Gathered,
     ) {
         match places {
-            Some(places) if places.neighbours() => {
+            Some(places) if places.tap_step == 1 && places.taps <= TAPS => {
                 let lines = [0, 1].map(|pixel| taps.stored(taps.stride() * tile.pixel(pixel)));
                 // SAFETY: the places of a row were found to be stored for its last output too.
-                unsafe { neighbours(&lines, places.runs(segment.index), gathered) };
+                unsafe { neighbours(&lines, places.runs(segment.index), places.taps, gathered) };
             }
             _ => scattered(taps, places, tile, segment, gathered),
         }
@@ -144,17 +147,24 @@ fn scattered(
     }
 }
 
-/// Gathers runs of three neighbouring taps, which lie at `runs` from each pixel's line on.
+/// Gathers runs of one to four neighbouring taps, which lie at `runs` from each pixel's line on.
 ///
 /// # Safety
 /// They are stored.
 #[cfg(not(all(target_arch = "arm", feature = "helium")))]
-unsafe fn neighbours(lines: &[*const [u8; BLOCK]; PIXELS], runs: &[u16], gathered: &mut [Words; PIXELS]) {
+unsafe fn neighbours(
+    lines: &[*const [u8; BLOCK]; PIXELS],
+    runs: &[u16],
+    taps: usize,
+    gathered: &mut [Words; PIXELS],
+) {
     for (line, gathered) in lines.iter().zip(gathered) {
-        for (words, &run) in gathered.as_chunks_mut::<3>().0.iter_mut().zip(runs) {
-            // SAFETY: the caller's promise; bytes need no alignment.
-            let stored: [[u8; BLOCK]; 3] = unsafe { *line.wrapping_add(usize::from(run)).cast() };
-            *words = stored.map(|word| u32::from_le_bytes(word) ^ CENTRE);
+        for (words, &run) in gathered.chunks_exact_mut(taps).zip(runs) {
+            for (index, word) in words.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                let stored = unsafe { *line.wrapping_add(usize::from(run) + index) };
+                *word = u32::from_le_bytes(stored) ^ CENTRE;
+            }
         }
     }
 }
@@ -165,11 +175,15 @@ unsafe fn neighbours(lines: &[*const [u8; BLOCK]; PIXELS], runs: &[u16], gathere
 /// They are stored.
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 #[inline(always)]
-unsafe fn neighbours(lines: &[*const [u8; BLOCK]; PIXELS], runs: &[u16], gathered: &mut [Words; PIXELS]) {
-    let count = runs.len().min(SEGMENT / 3);
-    if count > 0 {
-        // SAFETY: the caller's promise; a segment of runs and a word more fit.
-        unsafe { vectors::neighbours(lines, runs.as_ptr(), count, gathered) }
+unsafe fn neighbours(
+    lines: &[*const [u8; BLOCK]; PIXELS],
+    runs: &[u16],
+    taps: usize,
+    gathered: &mut [Words; PIXELS],
+) {
+    if !runs.is_empty() {
+        // SAFETY: the caller's promise; runs of a segment and four words more fit.
+        unsafe { vectors::neighbours(lines, runs.as_ptr(), runs.len(), gathered, taps) }
     }
 }
 

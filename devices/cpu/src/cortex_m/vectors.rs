@@ -175,32 +175,11 @@ pub(super) unsafe extern "C" fn multiply(
     )
 }
 
-/// Gathers and centres runs of three neighbouring taps for both pixels.
-///
-/// `r0` is the line of the first pixel, `r5` that of the second, `r1` walks the runs, `r3` and `r6` what is
-/// gathered, four bytes of which are written beyond the last run.
-///
-/// # Safety
-/// There is a run; three words are stored at every one of `runs` from both lines on; room is for a word more.
-// SAFETY: as [`multiply`].
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn neighbours(
-    lines: *const [*const [u8; BLOCK]; PIXELS],
-    runs: *const u16,
-    count: usize,
-    gathered: *mut [Words; PIXELS],
-) {
-    naked_asm!(
-        "
-        .cpu cortex-m55
-        push {{r4-r7, lr}}
-        ldrd r0, r5, [r0]
-        add r6, r3, #{pixel}
-        movs r4, #12
-        vctp.8 r4
-        vmov.i8 q2, #0x80
-        dls lr, r2
-    2:
+/// One run of both pixels, whose bytes the predicate counts, stored at `r3` and `r6`.
+macro_rules! run {
+    ($step:literal) => {
+        concat!(
+            "
         ldrh r4, [r1], #2
         add r7, r0, r4, lsl #2
         add r4, r5, r4, lsl #2
@@ -209,9 +188,59 @@ pub(super) unsafe extern "C" fn neighbours(
         vldrbt.u8 q1, [r4]
         veor q0, q0, q2
         veor q1, q1, q2
-        vstrb.8 q0, [r3], #12
-        vstrb.8 q1, [r6], #12
+        vstrb.8 q0, [r3]",
+            $step,
+            "
+        vstrb.8 q1, [r6]",
+            $step,
+            "\n"
+        )
+    };
+}
+
+/// Gathers and centres runs of `taps` neighbouring taps for both pixels.
+///
+/// `r0` is the line of the first pixel, `r5` that of the second, `r1` walks the runs, `r3` and `r6` what is
+/// gathered, a vector of which is written whatever a run holds.
+///
+/// # Safety
+/// There is a run, of one to four taps; they are stored at every one of `runs` from both lines on; room is
+/// for four words more.
+// SAFETY: as [`multiply`].
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn neighbours(
+    lines: *const [*const [u8; BLOCK]; PIXELS],
+    runs: *const u16,
+    count: usize,
+    gathered: *mut [Words; PIXELS],
+    taps: usize,
+) {
+    naked_asm!(
+        "
+        .cpu cortex-m55
+        push {{r4-r7, lr}}
+        ldrd r0, r5, [r0]
+        ldr r12, [sp, #20]
+        add r6, r3, #{pixel}
+        lsl r12, r12, #2
+        vctp.8 r12
+        vmov.i8 q2, #0x80
+        dls lr, r2
+        cmp r12, #12
+        bne 3f
+    2:
+        ",
+        run!(", #12"),
+        "
         le lr, 2b
+        pop {{r4-r7, pc}}
+    3:
+        ",
+        run!(""),
+        "
+        add r3, r12
+        add r6, r12
+        le lr, 3b
         pop {{r4-r7, pc}}
         ",
         pixel = const size_of::<Words>(),
