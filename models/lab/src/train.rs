@@ -9,6 +9,7 @@ mod folder;
 mod folder_package;
 mod learner;
 mod package;
+pub mod recipe;
 mod schedule;
 mod source;
 mod trainer;

@@ -5,7 +5,7 @@ use super::segmenter::{Regime, experiment};
 use super::{Claim, Job, Record, Relation, Size, Study, every};
 use crate::losses::Loss;
 use crate::nets::Norm;
-use crate::train::{Augmentation, Schedule, TrainError};
+use crate::train::{Schedule, TrainError, recipe};
 
 /// What an arm's name ends with when its temperature was fitted.
 const FITTED: &str = " + T";
@@ -93,19 +93,10 @@ pub fn dice_plus_plus(size: Size) -> LossStudy {
 /// average of the weights, with cross-entropy and with the two losses that did best in the other studies.
 #[must_use]
 pub fn recipes(size: Size) -> LossStudy {
-    let augmentation = Augmentation {
-        flip_columns: true,
-        rotate: 10.0,
-        scale: 0.1,
-        elastic: 0.03,
-        intensity: 0.1,
-        noise: 0.03,
-        ..Default::default()
-    };
     let plain = Regime { schedule: Schedule::Cosine, rate: 2e-3, norm: Norm::Batch, ..Default::default() };
-    let varied = Regime { average: 0.99, augmentation, ..plain.clone() };
+    let varied = Regime { average: recipe::AVERAGE, augmentation: recipe::augmentation(), ..plain.clone() };
     let margin = Loss::Mbls { margin: 10.0, alpha: 0.1 };
-    let unified = Loss::UnifiedFocal { weight: 0.5, delta: 0.6, focus: 0.5, gamma: 2.0 };
+    let unified = recipe::loss();
     let named = |loss: &Loss| format!("{}, varied and averaged", loss.label());
     let arms = vec![
         (Loss::CrossEntropy.label(), Loss::CrossEntropy, plain),

@@ -2,6 +2,7 @@
 
 use super::augment::Augmentation;
 use super::folder::DataConfig;
+use super::recipe;
 use super::schedule::Schedule;
 use crate::losses::Loss;
 use crate::nets::Norm;
@@ -30,17 +31,13 @@ pub struct TrainConfig {
     /// How it is trained.
     pub training: TrainingConfig,
     /// What is lowered.
-    #[serde(default = "default_loss")]
+    #[serde(default = "recipe::loss")]
     pub loss: Loss,
-    /// How samples are varied.
-    #[serde(default)]
+    /// How samples are varied; an empty table leaves them as they are.
+    #[serde(default = "recipe::augmentation")]
     pub augmentation: Augmentation,
     /// What is made of it.
     pub package: PackageConfig,
-}
-
-const fn default_loss() -> Loss {
-    Loss::CrossEntropyDice
 }
 
 /// Which network.
@@ -105,7 +102,7 @@ pub struct TrainingConfig {
     pub warm_up: usize,
     /// Share of the moving average of the weights that stays at each step (Polyak & Juditsky 1992), 0 for
     /// none.
-    #[serde(default)]
+    #[serde(default = "average")]
     pub average: f64,
     /// Checks of the validation loss without a new best after which training stops, 0 for never.
     #[serde(default)]
@@ -117,6 +114,10 @@ pub struct TrainingConfig {
     /// ranges of its activations and the statistics of its batch norms are fixed.
     #[serde(default)]
     pub quantized_steps: usize,
+}
+
+const fn average() -> f64 {
+    recipe::AVERAGE
 }
 
 const fn hundred() -> usize {

@@ -250,10 +250,40 @@ fn every_problem_of_a_configuration_is_listed_at_once() {
 }
 
 #[test]
+fn a_configuration_that_says_nothing_follows_the_recipe() {
+    let text = r#"
+        name = "short"
+        network = { depth = 2, channels = 4 }
+        frames = { width = 32, height = 32, seed = 1 }
+        training = { steps = 10, batch = 1, learning_rate = 1e-3, seed = 1 }
+        [package]
+        calibration_frames = 8
+        held_out_frames = 1
+        alpha = 0.1
+        checkpoint = "checkpoint"
+        package = "package"
+        card = "card"
+    "#;
+    let read = |text: &str| toml::from_str::<TrainConfig>(text).unwrap();
+    let config = read(text);
+    assert_eq!(config.problems(), [""; 0]);
+    assert_eq!(config.loss, recipe::loss());
+    assert_eq!(config.augmentation, recipe::augmentation());
+    assert_eq!(config.training.average, recipe::AVERAGE);
+    let config = read(&format!("augmentation = {{}}\n{text}"));
+    assert_eq!(config.augmentation, Augmentation::default());
+}
+
+#[test]
 fn the_shipped_configurations_are_valid() {
     for name in ["phantom", "ultrasound", "mobile"] {
         let path = format!("{}/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(TrainConfig::read(Path::new(&path)).unwrap().name, name);
+        let config = TrainConfig::read(Path::new(&path)).unwrap();
+        assert_eq!(config.name, name);
+        // The example says the recipe; the others say what their figures were made with.
+        let own = (config.loss, config.augmentation, config.training.average);
+        let recipe = (recipe::loss(), recipe::augmentation(), recipe::AVERAGE);
+        assert_eq!(own == recipe, name == "ultrasound", "{name}");
     }
 }
 
