@@ -116,7 +116,7 @@ fn card(
         "# {name}\n\n\
          Segments {classes}. **Made by `candor-lab train` and checked on the test set below only;\n\
          whoever uses it on people must validate it for that use.**\n\n\
-         ## Made by\n\n```\ncandor-lab train {name}.toml\n```\n\n\
+         ## Made by\n\n```\ncandor-lab train {name}.toml\n```\n\n{made}\n\
          ## Data\n\n\
          Frames of one folder, each in one of three sets by the hash of {group}: {train} to train,\n\
          {calibration} for activation ranges, calibration and OOD detection, {test} for the figures below.\n\
@@ -129,6 +129,7 @@ fn card(
          \x20 figures are too good.\n\
          * The OOD verdict knows the calibration frames only.\n",
         name = config.name,
+        made = super::card::training(config),
         classes = config.classes().iter().skip(1).cloned().collect::<Vec<_>>().join(", "),
         train = data.entries(Part::Train)?.len(),
         test = evaluation.frames.len(),

@@ -221,6 +221,7 @@ fn a_trained_network_becomes_a_package_with_its_card() {
     let names: Vec<&str> = package.view().unwrap().classes().unwrap().collect();
     assert_eq!(names, ["background", "lung", "nodule"]);
     assert!(made.card.contains("must not be used"), "{}", made.card);
+    assert!(made.card.contains("on CE + Dice:\n40 steps of 2 frames.\n"), "{}", made.card);
     assert_eq!(made.figures.frames, 4);
     assert!(made.figures.alert_rate.is_some());
 }
@@ -327,6 +328,7 @@ fn folders_become_a_package_with_report_and_card() {
     assert_eq!(package.view().unwrap().classes().unwrap().collect::<Vec<_>>(), data.classes);
     assert_eq!(made.figures.frames.len(), parts[2].len());
     assert!(made.card.contains("must validate"), "{}", made.card);
+    assert!(made.card.contains("on CE + Dice:\n40 steps of 2 frames.\n"), "{}", made.card);
     assert!(made.report.unwrap().contains("<html"));
 }
 
