@@ -166,6 +166,9 @@ impl Tile {
     }
 }
 
+/// Sums of a group's output channels for the pixels of a tile.
+pub(super) type Sums<const N: usize> = [[i32; N]; GROUP];
+
 /// How a tier computes `N` pixels of a row.
 pub(super) trait Dense<const N: usize> {
     /// Gathered codes of a segment.
@@ -195,20 +198,20 @@ pub(super) trait Dense<const N: usize> {
         weights: &[i8],
         words: usize,
         group: &Group,
-        starts: Option<&[[i32; N]; GROUP]>,
-        sums: &mut [[i32; N]; GROUP],
+        starts: Option<&Sums<N>>,
+        sums: &mut Sums<N>,
     );
 
     /// Requantizes the sums of a whole tile.
     ///
     /// # Safety
     /// `multipliers` and `row`, from the tile's first pixel on, hold the group's.
-    unsafe fn requantize(sums: &[[i32; N]; GROUP], multipliers: &[Multiplier], group: &Group, row: &mut [u8]);
+    unsafe fn requantize(sums: &Sums<N>, multipliers: &[Multiplier], group: &Group, row: &mut [u8]);
 }
 
 /// The specification of [`Dense::requantize`], for the first `count` pixels.
 pub(super) fn requantize<const N: usize>(
-    sums: &[[i32; N]; GROUP],
+    sums: &Sums<N>,
     multipliers: &[Multiplier],
     group: &Group,
     row: &mut [u8],
@@ -225,7 +228,7 @@ pub(super) fn requantize<const N: usize>(
 }
 
 /// Stores the sums of the first `count` pixels of a tile as they are.
-fn store<const N: usize>(sums: &[[i32; N]; GROUP], group: &Group, row: &mut [u8], count: usize) {
+fn store<const N: usize>(sums: &Sums<N>, group: &Group, row: &mut [u8], count: usize) {
     let blocks = sums.as_chunks::<BLOCK>().0.iter().zip(row.chunks_mut(group.stride));
     for (sums, row) in blocks.take(group.blocks) {
         for pixel in 0..count {

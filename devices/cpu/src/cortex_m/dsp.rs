@@ -5,13 +5,12 @@
 //! products fits 32, so every sum is exact.
 
 use super::blocks;
-use super::dense::{self, Dense, Group, Places, SEGMENT, Segment, Taps, Tile};
+use super::dense::{self, Dense, Group, Places, SEGMENT, Segment, Sums, Taps, Tile};
 use super::dual::{Dual, Pixels};
 use crate::loops::{elementwise, resample};
 use crate::statistics;
 use crate::table::Table;
 use candor_core::arithmetic::Multiplier;
-use candor_core::ops::order::GROUP;
 use candor_core::ops::{average_pool, depthwise};
 use candor_core::tensor::BLOCK;
 use core::marker::PhantomData;
@@ -81,20 +80,15 @@ impl<D: Dual> Dense<PIXELS> for Quads<D> {
         weights: &[i8],
         words: usize,
         group: &Group,
-        starts: Option<&[[i32; PIXELS]; GROUP]>,
-        sums: &mut [[i32; PIXELS]; GROUP],
+        starts: Option<&Sums<PIXELS>>,
+        sums: &mut Sums<PIXELS>,
     ) {
         // SAFETY: the caller's promise.
         unsafe { D::multiply(gathered, weights, words, group, starts, sums) };
     }
 
     #[inline(always)]
-    unsafe fn requantize(
-        sums: &[[i32; PIXELS]; GROUP],
-        multipliers: &[Multiplier],
-        group: &Group,
-        row: &mut [u8],
-    ) {
+    unsafe fn requantize(sums: &Sums<PIXELS>, multipliers: &[Multiplier], group: &Group, row: &mut [u8]) {
         if group.low == 0 && group.high == 255 {
             // SAFETY: the caller's promise.
             unsafe { D::requantize(sums, multipliers, group, row) };

@@ -1,11 +1,10 @@
 //! The instructions of the DSP extension that loops use, and a model of them for tests on other machines.
 
 use super::blocks::Greater;
-use super::dense::{self, Group, SEGMENT};
+use super::dense::{self, Group, SEGMENT, Sums};
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
 use super::quads;
 use candor_core::arithmetic::Multiplier;
-use candor_core::ops::order::GROUP;
 use candor_core::tensor::BLOCK;
 use core::mem::MaybeUninit;
 #[cfg(all(target_arch = "arm", feature = "dsp"))]
@@ -13,35 +12,6 @@ use core::ptr;
 
 /// Four codes of each of four pixels: codes 0 and 2 of the first, its codes 1 and 3, those of the second.
 pub(crate) type Pixels = [u32; 8];
-
-/// The specification of [`Dual::multiply`].
-///
-/// # Safety
-/// As there.
-unsafe fn products<D: Dual>(
-    gathered: &[MaybeUninit<Pixels>],
-    weights: &[i8],
-    words: usize,
-    group: &Group,
-    starts: Option<&[[i32; 4]; GROUP]>,
-    sums: &mut [[i32; 4]; GROUP],
-) {
-    *sums = *starts.unwrap_or(sums);
-    let (chunk, row) = (group.rows * group.width * BLOCK, group.width * BLOCK);
-    for (words, weights) in gathered[..words].chunks(group.width).zip(weights.chunks(chunk)) {
-        for (weights, sums) in weights.chunks(row).zip(&mut *sums).take(group.outputs) {
-            for (pixels, word) in words.iter().zip(weights.as_chunks::<BLOCK>().0) {
-                let [even, odd] = D::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
-                // SAFETY: the caller's promise.
-                let pixels = unsafe { pixels.assume_init_ref() };
-                for (sum, pixel) in sums.iter_mut().zip(pixels.as_chunks::<2>().0) {
-                    *sum = D::multiply_add(*sum, pixel[0], even);
-                    *sum = D::multiply_add(*sum, pixel[1], odd);
-                }
-            }
-        }
-    }
-}
 
 /// The specification of [`Dual::neighbours`].
 ///
@@ -80,13 +50,24 @@ pub(crate) trait Dual {
         weights: &[i8],
         words: usize,
         group: &Group,
-        starts: Option<&[[i32; 4]; GROUP]>,
-        sums: &mut [[i32; 4]; GROUP],
-    ) where
-        Self: Sized,
-    {
-        // SAFETY: the caller's promise.
-        unsafe { products::<Self>(gathered, weights, words, group, starts, sums) }
+        starts: Option<&Sums<4>>,
+        sums: &mut Sums<4>,
+    ) {
+        *sums = *starts.unwrap_or(sums);
+        let (chunk, row) = (group.rows * group.width * BLOCK, group.width * BLOCK);
+        for (words, weights) in gathered[..words].chunks(group.width).zip(weights.chunks(chunk)) {
+            for (weights, sums) in weights.chunks(row).zip(&mut *sums).take(group.outputs) {
+                for (pixels, word) in words.iter().zip(weights.as_chunks::<BLOCK>().0) {
+                    let [even, odd] = Self::weights(u32::from_le_bytes(word.map(|weight| weight as u8)));
+                    // SAFETY: the caller's promise.
+                    let pixels = unsafe { pixels.assume_init_ref() };
+                    for (sum, pixel) in sums.iter_mut().zip(pixels.as_chunks::<2>().0) {
+                        *sum = Self::multiply_add(*sum, pixel[0], even);
+                        *sum = Self::multiply_add(*sum, pixel[1], odd);
+                    }
+                }
+            }
+        }
     }
 
     /// Gathers runs of three neighbouring taps for four neighbouring pixels, which share most of them.
@@ -107,12 +88,7 @@ pub(crate) trait Dual {
     /// # Safety
     /// As there.
     #[inline(always)]
-    unsafe fn requantize(
-        sums: &[[i32; 4]; GROUP],
-        multipliers: &[Multiplier],
-        group: &Group,
-        row: &mut [u8],
-    ) {
+    unsafe fn requantize(sums: &Sums<4>, multipliers: &[Multiplier], group: &Group, row: &mut [u8]) {
         dense::requantize(sums, multipliers, group, row, 4);
     }
 
@@ -151,8 +127,8 @@ impl Dual for Instructions {
         weights: &[i8],
         words: usize,
         group: &Group,
-        starts: Option<&[[i32; 4]; GROUP]>,
-        sums: &mut [[i32; 4]; GROUP],
+        starts: Option<&Sums<4>>,
+        sums: &mut Sums<4>,
     ) {
         // An odd number of words is rounded up: a row is a multiple of four words, and the one beyond the
         // last has no weight, so whatever stands there does.
@@ -175,12 +151,7 @@ impl Dual for Instructions {
     }
 
     #[inline(always)]
-    unsafe fn requantize(
-        sums: &[[i32; 4]; GROUP],
-        multipliers: &[Multiplier],
-        group: &Group,
-        row: &mut [u8],
-    ) {
+    unsafe fn requantize(sums: &Sums<4>, multipliers: &[Multiplier], group: &Group, row: &mut [u8]) {
         // SAFETY: the caller's promise keeps every sum, multiplier and code within its slice, and the feature
         // promises the instructions.
         unsafe { quads::requantize(sums.as_ptr(), multipliers.as_ptr(), row.as_mut_ptr(), group) }

@@ -4,14 +4,13 @@
 //! bit while they are gathered, and sums begin with `128·Σw` more.
 
 use super::blocks::{self, Greater};
-use super::dense::{self, Dense, Group, Places, SEGMENT, Segment, Taps, Tile};
+use super::dense::{self, Dense, Group, Places, SEGMENT, Segment, Sums, Taps, Tile};
 #[cfg(all(target_arch = "arm", feature = "helium"))]
 use super::vectors;
 use crate::loops::{elementwise, resample};
 use crate::statistics;
 use crate::table::Table;
 use candor_core::arithmetic::Multiplier;
-use candor_core::ops::order::GROUP;
 use candor_core::ops::{average_pool, depthwise};
 use candor_core::tensor::BLOCK;
 
@@ -82,8 +81,8 @@ impl Dense<PIXELS> for Bytes {
         weights: &[i8],
         words: usize,
         group: &Group,
-        starts: Option<&[[i32; PIXELS]; GROUP]>,
-        sums: &mut [[i32; PIXELS]; GROUP],
+        starts: Option<&Sums<PIXELS>>,
+        sums: &mut Sums<PIXELS>,
     ) {
         #[cfg(not(all(target_arch = "arm", feature = "helium")))]
         products(gathered, weights, words, group, starts, sums);
@@ -98,12 +97,7 @@ impl Dense<PIXELS> for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn requantize(
-        sums: &[[i32; PIXELS]; GROUP],
-        multipliers: &[Multiplier],
-        group: &Group,
-        row: &mut [u8],
-    ) {
+    unsafe fn requantize(sums: &Sums<PIXELS>, multipliers: &[Multiplier], group: &Group, row: &mut [u8]) {
         #[cfg(not(all(target_arch = "arm", feature = "helium")))]
         dense::requantize(sums, multipliers, group, row, PIXELS);
         #[cfg(all(target_arch = "arm", feature = "helium"))]
@@ -194,8 +188,8 @@ fn products(
     weights: &[i8],
     words: usize,
     group: &Group,
-    starts: Option<&[[i32; PIXELS]; GROUP]>,
-    sums: &mut [[i32; PIXELS]; GROUP],
+    starts: Option<&Sums<PIXELS>>,
+    sums: &mut Sums<PIXELS>,
 ) {
     *sums = *starts.unwrap_or(sums);
     let (chunk, row) = (group.rows * group.width * BLOCK, group.width * BLOCK);
