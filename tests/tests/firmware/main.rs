@@ -80,7 +80,7 @@ fn whole_packages_give_the_bytes_of_the_host_on_every_board() {
     // With KiB of RAM, and instructions per MAC that are not to be exceeded with dual products and Helium.
     let packages = [
         ("phantom 120x160", phantom, "512", [1.3, 0.40]),
-        ("unet8 96x96", networks::unet8(96), "128", [1.3, 0.50]),
+        ("unet8 96x96", networks::unet8(96), "128", [1.3, 0.40]),
     ];
     let mut rows = Vec::new();
     for (name, bytes, ram, most) in &packages {

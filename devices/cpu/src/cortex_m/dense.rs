@@ -4,6 +4,7 @@ use candor_core::arithmetic::{Multiplier, Range as CodeRange};
 use candor_core::ops::order::{GROUP, Order};
 use candor_core::ops::{Convolution, TransposedConvolution};
 use candor_core::tensor::{BLOCK, Element, Layout, Rows, RowsMut};
+use core::mem::MaybeUninit;
 
 /// What every pixel of one row of outputs, or of one phase of it, is computed from.
 pub(super) struct Taps<'a> {
@@ -54,49 +55,57 @@ const RUNS: usize = 192;
 /// Where the runs of output 0 of a row begin, in words of the stored rows: those of the others are columns
 /// further.
 pub(super) struct Places {
-    runs: [u16; RUNS],
+    /// Of which the first `count` are there.
+    runs: [MaybeUninit<u16>; RUNS],
     count: usize,
     /// Taps of a run, and words from tap to tap.
     pub taps: usize,
     pub tap_step: usize,
+    /// Taps of a run where they are neighbours, or none.
+    pub neighbours: usize,
     /// Runs of a segment.
     per_segment: usize,
 }
 
 impl Places {
+    /// Not a constant, which would be copied.
+    #[inline(always)]
+    const fn none() -> Self {
+        let runs = [MaybeUninit::uninit(); RUNS];
+        Self { runs, count: 0, taps: 1, tap_step: 1, neighbours: 0, per_segment: 0 }
+    }
+
     /// Places of a row of `outputs` pixels; none when there are too many, segments cut them, or one of them
     /// is not stored.
-    pub fn new(taps: &Taps<'_>, outputs: usize) -> Option<Self> {
+    fn find(&mut self, taps: &Taps<'_>, outputs: usize) -> Option<&Self> {
         let [_, own_taps] = taps.order.taps;
         let count = taps.order.words().checked_div(own_taps)?;
         let [_, stride, tap_step] = taps.columns;
-        let per_segment = SEGMENT.checked_div(own_taps)?;
-        let mut own = Self { runs: [0; RUNS], count, taps: own_taps, tap_step, per_segment };
-        let mut places = own.runs.get_mut(..count)?.iter_mut();
+        let mut places = self.runs.get_mut(..count)?.iter_mut();
         let mut last = 0;
         taps.runs(0, taps.order.words(), |run| {
             let place = run.start + run.column;
             last = last.max(place);
             if let Some(own) = places.next() {
-                *own = place as u16;
+                own.write(place as u16);
             }
         });
-        let end = last + (own_taps - 1) * own.tap_step + (outputs - 1) * stride;
+        self.count = count - places.len();
+        (self.taps, self.tap_step, self.per_segment) = (own_taps, tap_step, SEGMENT / own_taps);
+        self.neighbours = if tap_step == 1 { own_taps } else { 0 };
+        let end = last + (own_taps - 1) * tap_step + (outputs - 1) * stride;
         let whole = taps.input.layout.row_stride.is_multiple_of(BLOCK) && SEGMENT.is_multiple_of(own_taps);
         let stored = taps.input.data.len() / BLOCK;
-        (whole && last <= usize::from(u16::MAX) && end < stored).then_some(own)
-    }
-
-    /// Whether runs are three neighbours.
-    pub const fn neighbours(&self) -> bool {
-        self.taps == 3 && self.tap_step == 1
+        (whole && last <= usize::from(u16::MAX) && end < stored).then_some(self)
     }
 
     /// Places of the runs of segment `index`.
     #[inline(always)]
     pub fn runs(&self, index: usize) -> &[u16] {
-        let runs = self.runs[..self.count].get(index * self.per_segment..).unwrap_or_default();
-        &runs[..runs.len().min(self.per_segment)]
+        let start = (index * self.per_segment).min(self.count);
+        let end = (start + self.per_segment).min(self.count);
+        // SAFETY: the first `count` places are there.
+        unsafe { self.runs.get_unchecked(start..end).assume_init_ref() }
     }
 }
 
@@ -210,6 +219,7 @@ pub(super) trait Dense<const N: usize> {
 }
 
 /// The specification of [`Dense::requantize`], for the first `count` pixels.
+#[inline(never)]
 pub(super) fn requantize<const N: usize>(
     sums: &Sums<N>,
     multipliers: &[Multiplier],
@@ -227,7 +237,9 @@ pub(super) fn requantize<const N: usize>(
     }
 }
 
-/// Stores the sums of the first `count` pixels of a tile as they are.
+/// Stores the sums of the first `count` pixels of a tile as they are. Out of the loop over tiles, like
+/// [`requantize`], so that registers are left to what is called in it.
+#[inline(never)]
 fn store<const N: usize>(sums: &Sums<N>, group: &Group, row: &mut [u8], count: usize) {
     let blocks = sums.as_chunks::<BLOCK>().0.iter().zip(row.chunks_mut(group.stride));
     for (sums, row) in blocks.take(group.blocks) {
@@ -240,11 +252,21 @@ fn store<const N: usize>(sums: &Sums<N>, group: &Group, row: &mut [u8], count: u
     }
 }
 
+/// What rows are computed with, one after the other.
+struct Scratch<G> {
+    places: Places,
+    gathered: G,
+}
+
 /// Computes every pixel of `target`.
-fn row<D: Dense<N>, const N: usize>(taps: &Taps<'_>, target: &mut Target<'_>, gathered: &mut D::Gathered) {
-    let places = Places::new(taps, target.count);
+fn row<D: Dense<N>, const N: usize>(
+    taps: &Taps<'_>,
+    target: &mut Target<'_>,
+    scratch: &mut Scratch<D::Gathered>,
+) {
+    let places = scratch.places.find(taps, target.count);
     for group in (0..target.layout.channels).step_by(GROUP) {
-        group_of_row::<D, N>(taps, places.as_ref(), target, group, gathered);
+        group_of_row::<D, N>(taps, places, target, group, &mut scratch.gathered);
     }
 }
 
@@ -296,11 +318,13 @@ fn group_of_row<D: Dense<N>, const N: usize>(
             unsafe { D::multiply(gathered, weights, segment.words, &group, starts, &mut sums) };
         }
         let row = &mut row[tile.first * group.step..];
-        match layout.element {
+        if whole {
             // SAFETY: multipliers and the row up to its last pixel were sliced above.
-            Element::Code if whole => unsafe { D::requantize(&sums, multipliers, &group, row) },
-            Element::Code => requantize(&sums, multipliers, &group, row, count),
-            Element::Accumulator => store(&sums, &group, row, count),
+            unsafe { D::requantize(&sums, multipliers, &group, row) };
+        } else if layout.element == Element::Code {
+            requantize(&sums, multipliers, &group, row, count);
+        } else {
+            store(&sums, &group, row, count);
         }
     }
 }
@@ -352,7 +376,7 @@ pub(super) fn convolution<D: Dense<N>, const N: usize>(
 ) {
     let (window, filter, layout) = (&op.window, &op.filter, output.layout);
     let order = Order::new(window.kernel, input.layout.blocks());
-    let mut gathered = D::NONE;
+    let mut scratch = Scratch { places: Places::none(), gathered: D::NONE };
     for y in output.first..output.first + output.count {
         let taps = Taps {
             input,
@@ -367,7 +391,7 @@ pub(super) fn convolution<D: Dense<N>, const N: usize>(
         };
         let row = output.row_mut(y);
         let mut target = Target { layout: &layout, row, first: 0, step: 1, count: layout.width };
-        self::row::<D, N>(&taps, &mut target, &mut gathered);
+        self::row::<D, N>(&taps, &mut target, &mut scratch);
     }
 }
 
@@ -378,7 +402,7 @@ pub(super) fn transposed<D: Dense<N>, const N: usize>(
     mut output: RowsMut<'_>,
 ) {
     let (halo, layout, blocks) = (input.layout.halo, output.layout, input.layout.blocks());
-    let mut gathered = D::NONE;
+    let mut scratch = Scratch { places: Places::none(), gathered: D::NONE };
     for y in output.first..output.first + output.count {
         let (ry, my) = (y % op.stride[0], y / op.stride[0]);
         let rows = op.phase(0, ry);
@@ -399,7 +423,7 @@ pub(super) fn transposed<D: Dense<N>, const N: usize>(
             let (row, step) = (output.row_mut(y), op.stride[1]);
             let count = (layout.width - rx).div_ceil(step);
             let mut target = Target { layout: &layout, row, first: rx, step, count };
-            self::row::<D, N>(&taps, &mut target, &mut gathered);
+            self::row::<D, N>(&taps, &mut target, &mut scratch);
         }
     }
 }

@@ -64,7 +64,7 @@ impl<D: Dual> Dense<PIXELS> for Quads<D> {
         gathered: &mut Self::Gathered,
     ) {
         match places {
-            Some(places) if places.neighbours() && taps.stride() == 1 && tile.count == PIXELS => {
+            Some(places) if places.neighbours == 3 && taps.stride() == 1 && tile.count == PIXELS => {
                 let runs = places.runs(segment.index);
                 let gathered = gathered.as_chunks_mut::<3>().0;
                 // SAFETY: the places of a row were found to be stored for its last output too.

@@ -13,6 +13,7 @@ use crate::table::Table;
 use candor_core::arithmetic::Multiplier;
 use candor_core::ops::{average_pool, depthwise};
 use candor_core::tensor::BLOCK;
+use core::mem::MaybeUninit;
 
 /// The loops of this tier.
 pub(crate) static TABLE: Table = Table {
@@ -46,11 +47,11 @@ const TAPS: usize = 4;
 struct Bytes;
 
 /// Gathered codes of one pixel, centred; the words after the segment's take what whole vectors write beyond.
-pub(super) type Words = [u32; SEGMENT + TAPS];
+pub(super) type Words = [MaybeUninit<u32>; SEGMENT + TAPS];
 
 impl Dense<PIXELS> for Bytes {
     type Gathered = [Words; PIXELS];
-    const NONE: Self::Gathered = [[0; SEGMENT + TAPS]; PIXELS];
+    const NONE: Self::Gathered = [[MaybeUninit::uninit(); SEGMENT + TAPS]; PIXELS];
 
     #[inline(always)]
     fn start(bias: i32, weight_sum: i32) -> i32 {
@@ -66,10 +67,10 @@ impl Dense<PIXELS> for Bytes {
         gathered: &mut Self::Gathered,
     ) {
         match places {
-            Some(places) if places.tap_step == 1 && places.taps <= TAPS => {
+            Some(places) if (1..=TAPS).contains(&places.neighbours) => {
                 let lines = [0, 1].map(|pixel| taps.stored(taps.stride() * tile.pixel(pixel)));
                 // SAFETY: the places of a row were found to be stored for its last output too.
-                unsafe { neighbours(&lines, places.runs(segment.index), places.taps, gathered) };
+                unsafe { neighbours(&lines, places.runs(segment.index), places.neighbours, gathered) };
             }
             _ => scattered(taps, places, tile, segment, gathered),
         }
@@ -126,7 +127,7 @@ fn scattered(
                 rest = after;
                 let line = run.line[run.column + column..].iter().step_by(run.tap_step);
                 for (word, stored) in own.iter_mut().zip(line) {
-                    *word = u32::from_le_bytes(*stored) ^ CENTRE;
+                    word.write(u32::from_le_bytes(*stored) ^ CENTRE);
                 }
             });
             continue;
@@ -135,7 +136,7 @@ fn scattered(
             for (index, word) in own.iter_mut().enumerate() {
                 let place = usize::from(run) + column + index * places.tap_step;
                 // SAFETY: the places of a row were found to be stored for its last output too.
-                *word = u32::from_le_bytes(unsafe { *taps.stored(place) }) ^ CENTRE;
+                word.write(u32::from_le_bytes(unsafe { *taps.stored(place) }) ^ CENTRE);
             }
         }
     }
@@ -157,7 +158,7 @@ unsafe fn neighbours(
             for (index, word) in words.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
                 let stored = unsafe { *line.wrapping_add(usize::from(run) + index) };
-                *word = u32::from_le_bytes(stored) ^ CENTRE;
+                word.write(u32::from_le_bytes(stored) ^ CENTRE);
             }
         }
     }
@@ -197,6 +198,8 @@ fn products(
         for (words, weights) in gathered[..words].chunks(group.width).zip(weights.chunks(chunk)) {
             for (weights, sums) in weights.chunks(row).zip(&mut *sums).take(group.outputs) {
                 for (codes, weights) in words.iter().zip(weights.as_chunks::<BLOCK>().0) {
+                    // SAFETY: the caller's promise.
+                    let codes = unsafe { codes.assume_init() };
                     for (code, &weight) in codes.to_le_bytes().iter().zip(weights) {
                         sums[pixel] += i32::from(*code as i8) * i32::from(weight);
                     }

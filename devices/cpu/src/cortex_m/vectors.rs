@@ -6,16 +6,13 @@ use candor_core::arithmetic::Multiplier;
 use candor_core::tensor::BLOCK;
 use core::arch::naked_asm;
 
-/// Products of one vector at byte `$at` of the row at `$row`: the codes of the pixels in `$a` and `$b`, their
-/// sums in `$c` and `$d`.
+/// Products of the vector of weights at `$at` with the codes of the pixels in `$a` and `$b`, added to `$c`
+/// and `$d`.
 macro_rules! vector {
-    ($at:literal, $row:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+    ($at:expr, $a:literal, $b:literal, $c:literal, $d:literal) => {
         concat!(
-            "\n vldrb.u8 q6, [",
-            $row,
-            ", #",
+            "\n vldrb.u8 q6, ",
             $at,
-            "]",
             "\n vmladava.s8 ",
             $c,
             ", ",
@@ -33,71 +30,93 @@ macro_rules! vector {
 /// Loads the vector at byte `$at` of both pixels.
 macro_rules! load {
     ($at:literal, $a:literal, $b:literal) => {
-        concat!("\n vldrb.u8 ", $a, ", [r0, #", $at, "]\n vldrb.u8 ", $b, ", [r9, #", $at, "]\n")
+        concat!(
+            "\n vldrw.u32 ",
+            $a,
+            ", [r0, #",
+            $at,
+            "]",
+            "\n vldrw.u32 ",
+            $b,
+            ", [r0, #{pixel} + ",
+            $at,
+            "]\n"
+        )
     };
 }
 
-/// Products of some vectors with the rows of all pairs of output channels.
+/// Products of the vectors of codes at the given bytes with the vectors of weights that lie at `r1` and
+/// behind it, in rows of `$row` bytes, for all pairs of output channels.
 macro_rules! pairs {
-    ($($at:literal $a:literal $b:literal),+) => {
+    ($row:literal, $first:literal $(, $next:literal $from:literal $a:literal $b:literal)*) => {
         concat!(
-            $(load!($at, $a, $b),)+
+            load!($first, "q0", "q3"),
+            $(load!($next, $a, $b),)*
             "
-        ldr r9, [sp, #8]
-        str r3, [sp, #8]
-        dls lr, r10
+        dls lr, r9
     9:
-        ldm r9!, {{r2, r4, r6, r8}}
+        ldm r5!, {{r4, r6, r8, r10}}
             ",
-            $(vector!($at, "r1", $a, $b, "r2", "r4"),)+
-            $(vector!($at, "r5", $a, $b, "r6", "r8"),)+
+            vector!(concat!("[r1], #", $row), "q0", "q3", "r4", "r6"),
+            $(vector!(concat!("[r1, #", $from, " - ", $row, "]"), $a, $b, "r4", "r6"),)*
+            $(vector!(concat!("[r1, #", $from, "]"), $a, $b, "r8", "r10"),)*
+            vector!(concat!("[r1], #", $row), "q0", "q3", "r8", "r10"),
             "
-        add r1, r7
-        add r5, r7
-        stm r3!, {{r2, r4, r6, r8}}
+        stm r3!, {{r4, r6, r8, r10}}
         le lr, 9b
             "
         )
     };
 }
 
-/// Prepares a chunk of the `r12` words that are left: leaves its own in `r4`.
-macro_rules! chunk {
+/// Begins a chunk: leads to the loop for the words of a row and the vectors that the words left need.
+macro_rules! branch {
     () => {
         "
-        ldr r3, [sp]
-        str r1, [sp, #4]
-        add r5, r1, r7, lsr #1
-        ldr r4, [r11]
-        cmp r12, r4
-        it lo
-        movlo r4, r12
-        sub r12, r12, r4
+    2:
+        mov r4, r12
+        cmp r4, r11
+        it hi
+        movhi r4, r11
+        adds r4, #3
+        add r4, r11, r4, lsr #2
+        tbh [pc, r4, lsl #1]
+    10:
+        .hword 0, 0, 0, 0, 0
+        .hword (11f - 10b) / 2, 0, 0, 0
+        .hword (12f - 10b) / 2, (12f - 10b) / 2, 0, 0
+        .hword (13f - 10b) / 2, (13f - 10b) / 2, (14f - 10b) / 2, 0
+        .hword (15f - 10b) / 2, (15f - 10b) / 2, (16f - 10b) / 2, (17f - 10b) / 2
+    11:
         "
     };
 }
 
-/// Goes on to the codes and weights of the next chunk, if words are left.
-macro_rules! next {
+/// Products of a chunk of four vectors, two at a time.
+macro_rules! turns {
     () => {
-        "
-        ldr r1, [sp, #4]
-        ldr r4, [r11, #4]
-        lsr r5, r7, #1
-        mla r1, r4, r5, r1
-        add r0, r5
-        cmp r12, #0
-        "
+        concat!(
+            pairs!("64", "0", "16" "16" "q1" "q4"),
+            "
+        sub r1, r1, r9, lsl #7
+        add r1, #32
+        mov r3, r2
+        mov r5, r2
+            ",
+            pairs!("64", "32", "48" "16" "q1" "q4"),
+            "
+        sub r1, #32
+            "
+        )
     };
 }
 
 /// [`super::dense::Dense::multiply`].
 ///
-/// In a chunk `r0` and `r9` are the codes of the two pixels, `r1` and `r5` rows of two output channels, `r7`
-/// the bytes from such a pair to the next, `r10` the number of pairs, `r3` walks the sums. `r11` is the
-/// group and `r12` the words left; on the stack lie the sums, the chunk's weights and what the sums at hand
-/// are read from, by `r9` too. A chunk of four vectors takes two turns; vectors beyond the words have no
-/// weights.
+/// In a chunk `r0` is the codes of the first pixel, `r1` walks the rows of weights, `r5` what the sums begin
+/// with and `r3` the sums, which begin at `r2`; `r9` is the number of pairs of output channels, `r11` the
+/// words of a row, `r7` the bytes after the last row to the next chunk and `r12` the words left. Vectors
+/// beyond the words have no weights.
 ///
 /// # Safety
 /// Gathered codes hold `words`, weights, sums and starts, which may be the sums, what the group says, whole
@@ -117,57 +136,56 @@ pub(super) unsafe extern "C" fn multiply(
         .cpu cortex-m55
         push {{r4-r11, lr}}
         vpush {{d8-d15}}
-        sub sp, #12
-        mov r11, r3
-        str r2, [sp]
-        ldrd r12, r4, [sp, #112]
-        str r4, [sp, #8]
-        ldr r7, [r11]
-        ldr r10, [r11, #8]
-        adds.w r10, r10, #1
-        lsr r10, r10, #1
-        lsl r7, r7, #3
-    2:
-        add r9, r0, #{pixel}
+        ldrd r12, r5, [sp, #100]
+        ldrd r11, r7, [r3]
+        ldr r9, [r3, #8]
+        add r9, r9, #1
+        lsr r9, r9, #1
+        sub r7, r7, r9, lsl #1
+        mul r7, r7, r11
+        lsl r7, r7, #2
+        mov r3, r2
         ",
-        chunk!(),
-        "
-        cmp r7, #32
-        beq 3f
-        cmp r4, #8
-        bls 4f
-        cmp r4, #12
-        bls 5f
-        ",
-        pairs!("0" "q0" "q3", "16" "q1" "q4"),
-        "
-        ldrd r3, r1, [sp]
-        add r5, r1, r7, lsr #1
-        add r9, r0, #{pixel}
-        ",
-        pairs!("32" "q0" "q3", "48" "q1" "q4"),
+        branch!(),
+        pairs!("16", "0"),
         "
         b 6f
-    3:
+    12:
         ",
-        pairs!("0" "q0" "q3"),
+        pairs!("32", "0", "16" "16" "q1" "q4"),
         "
         b 6f
-    4:
+    13:
         ",
-        pairs!("0" "q0" "q3", "16" "q1" "q4"),
+        pairs!("48", "0", "16" "16" "q1" "q4"),
         "
         b 6f
-    5:
+    14:
         ",
-        pairs!("0" "q0" "q3", "16" "q1" "q4", "32" "q2" "q5"),
+        pairs!("48", "0", "16" "16" "q1" "q4", "32" "32" "q2" "q5"),
+        "
+        b 6f
+    15:
+        ",
+        pairs!("64", "0", "16" "16" "q1" "q4"),
+        "
+        b 6f
+    16:
+        ",
+        pairs!("64", "0", "16" "16" "q1" "q4", "32" "32" "q2" "q5"),
+        "
+        b 6f
+    17:
+        ",
+        turns!(),
         "
     6:
-        ",
-        next!(),
-        "
-        bne 2b
-        add sp, #12
+        mov r3, r2
+        mov r5, r2
+        add r1, r7
+        add r0, r0, r11, lsl #2
+        subs r12, r12, r11
+        bhi 2b
         vpop {{d8-d15}}
         pop {{r4-r11, pc}}
         ",
@@ -175,33 +193,11 @@ pub(super) unsafe extern "C" fn multiply(
     )
 }
 
-/// One run of both pixels, whose bytes the predicate counts, stored at `r3` and `r6`.
-macro_rules! run {
-    ($step:literal) => {
-        concat!(
-            "
-        ldrh r4, [r1], #2
-        add r7, r0, r4, lsl #2
-        add r4, r5, r4, lsl #2
-        vpstt
-        vldrbt.u8 q0, [r7]
-        vldrbt.u8 q1, [r4]
-        veor q0, q0, q2
-        veor q1, q1, q2
-        vstrb.8 q0, [r3]",
-            $step,
-            "
-        vstrb.8 q1, [r6]",
-            $step,
-            "\n"
-        )
-    };
-}
-
 /// Gathers and centres runs of `taps` neighbouring taps for both pixels.
 ///
 /// `r0` is the line of the first pixel, `r5` that of the second, `r1` walks the runs, `r3` and `r6` what is
-/// gathered, a vector of which is written whatever a run holds.
+/// gathered, a vector of which is written whatever a run holds. Runs of three taps of neighbouring pixels are
+/// one vector of four words, of which the second pixel's are the last three.
 ///
 /// # Safety
 /// There is a run, of one to four taps; they are stored at every one of `runs` from both lines on; room is
@@ -223,24 +219,42 @@ pub(super) unsafe extern "C" fn neighbours(
         ldr r12, [sp, #20]
         add r6, r3, #{pixel}
         lsl r12, r12, #2
-        vctp.8 r12
         vmov.i8 q2, #0x80
         dls lr, r2
         cmp r12, #12
         bne 3f
+        sub r7, r5, r0
+        cmp r7, #4
+        bne 3f
+        movw r7, #0xfff0
+        vmsr p0, r7
+        sub r6, #4
     2:
-        ",
-        run!(", #12"),
-        "
+        ldrh r4, [r1], #2
+        add r4, r0, r4, lsl #2
+        vldrb.u8 q0, [r4]
+        veor q0, q0, q2
+        vstrb.8 q0, [r3], #12
+        vpst
+        vstrbt.8 q0, [r6], #12
         le lr, 2b
         pop {{r4-r7, pc}}
     3:
-        ",
-        run!(""),
-        "
+        vctp.8 r12
+    4:
+        ldrh r4, [r1], #2
+        add r7, r0, r4, lsl #2
+        add r4, r5, r4, lsl #2
+        vpstt
+        vldrbt.u8 q0, [r7]
+        vldrbt.u8 q1, [r4]
+        veor q0, q0, q2
+        veor q1, q1, q2
+        vstrb.8 q0, [r3]
+        vstrb.8 q1, [r6]
         add r3, r12
         add r6, r12
-        le lr, 3b
+        le lr, 4b
         pop {{r4-r7, pc}}
         ",
         pixel = const size_of::<Words>(),
