@@ -33,6 +33,33 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
 #include "steps.h"
 #include "head.h"
 
+#define LANE_COUNT 1
+#define LANES(lane, own) for (unsigned int lane = threadIdx.x % 32, own = 0; own < LANE_COUNT; own++)
+// What is indexed by unrolled loops alone stays in registers.
+#define UNROLL _Pragma("unroll")
+struct Lane;
+INLINE void multiply_matrices(Lane *lanes, unsigned int tile, unsigned int part);
+
+#include "matrix.h"
+
+// One product of the matrix units, or four where they are narrower.
+INLINE void multiply_matrices(Lane *lanes, unsigned int tile, unsigned int part) {
+    int *sums = lanes->sums[tile][part];
+    unsigned int *codes = lanes->codes[tile], *weights = lanes->weights[part];
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+        : "r"(codes[0]), "r"(codes[1]), "r"(codes[2]), "r"(codes[3]), "r"(weights[0]), "r"(weights[1]));
+#else
+    for (unsigned int step = 0; step < 4; step++) {
+        asm("mma.sync.aligned.m8n8k16.row.col.s32.u8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+            : "+r"(sums[step % 2 * 2]), "+r"(sums[step % 2 * 2 + 1])
+            : "r"(codes[step]), "r"(weights[step / 2]));
+    }
+#endif
+}
+
 #define KERNEL(name)                                                                                    \
     extern "C" __global__ void __launch_bounds__(256)                                                   \
         candor_##name(unsigned char *arena, const unsigned char *constants, const Step step) {          \
@@ -40,3 +67,8 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
              blockIdx.y * blockDim.y + threadIdx.y, blockIdx.z * blockDim.z + threadIdx.z);             \
     }
 KERNELS(KERNEL)
+
+extern "C" __global__ void __launch_bounds__(256)
+    candor_matrix_convolution(unsigned char *arena, const unsigned char *constants, const Step step) {
+    matrix_convolution(arena, constants, step, blockIdx.x, blockIdx.y * blockDim.y + threadIdx.y, blockIdx.z);
+}

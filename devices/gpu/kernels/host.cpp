@@ -48,11 +48,33 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
 #include "steps.h"
 #include "head.h"
 
+#define LANE_COUNT 32
+#define LANES(lane, own) for (unsigned int lane = 0, own = 0; lane < LANE_COUNT; lane++, own++)
+#define UNROLL
+struct Lane;
+INLINE void multiply_matrices(Lane *lanes, unsigned int tile, unsigned int part);
+
+#include "matrix.h"
+
+// What `mma.m16n8k32` does for all lanes of a warp, by the PTX instruction set's tables of its fragments.
+INLINE void multiply_matrices(Lane *lanes, unsigned int tile, unsigned int part) {
+    for (unsigned int lane = 0; lane < LANE_COUNT; lane++) {
+        for (unsigned int sum = 0; sum < 4; sum++) {
+            unsigned int pixel = lane / 4 + sum / 2 * 8, output = lane % 4 * 2 + sum % 2;
+            for (unsigned int word = 0; word < 8; word++) {
+                unsigned int codes = lanes[pixel % 8 * 4 + word % 4].codes[tile][word / 4 * 2 + pixel / 8];
+                unsigned int weights = lanes[output * 4 + word % 4].weights[part][word / 4];
+                lanes[lane].sums[tile][part][sum] = dot4(codes, weights, lanes[lane].sums[tile][part][sum]);
+            }
+        }
+    }
+}
+
 typedef void (*Kernel)(unsigned char *, const unsigned char *, const Step &, unsigned int, unsigned int,
                        unsigned int);
 
 #define ENTRY(name) name,
-static const Kernel kernels[] = {KERNELS(ENTRY)};
+static const Kernel kernels[] = {KERNELS(ENTRY) matrix_convolution};
 
 static void take(void *to, std::size_t bytes) {
     if (std::fread(to, 1, bytes, stdin) != bytes) std::exit(1);

@@ -1,7 +1,7 @@
 //! The work on a CUDA device: the compiled kernels on Candle's stream, a whole frame as one graph.
 
 use crate::error::candle;
-use crate::program::Item;
+use crate::program::{Item, Program};
 use crate::step::{Kernel, Launch, Step};
 use crate::work::{Operation, Work};
 use candle_core::cuda_backend::WrapErr;
@@ -15,6 +15,10 @@ use candor_core::ops::group_norm::Affine;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Launches of a kernel whose time is taken together.
+const MEASURED: u32 = 16;
 
 /// The kernels for every architecture, as `build.rs` compiles them.
 const IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/candor.fatbin"));
@@ -27,6 +31,8 @@ unsafe impl DeviceRepr for Step {}
 pub struct Functions {
     stream: Arc<CudaStream>,
     all: Vec<CudaFunction>,
+    /// Of each item, which of its launches is fast here, once that was measured.
+    chosen: RefCell<Vec<Option<Launch>>>,
     frame: RefCell<Option<CudaGraph>>,
     sums: RefCell<Vec<[u64; 2]>>,
     affine: RefCell<Vec<Affine>>,
@@ -54,19 +60,24 @@ pub fn free_bytes(device: &Device) -> Result<Option<usize>> {
 }
 
 impl Functions {
-    /// Loads the kernels; `None` for another device. `channels` is the greatest number that is normalised.
+    /// Loads the kernels for `program`; `None` for another device.
     ///
     /// # Errors
     /// Those of the driver, such as an architecture that the artefact lacks.
-    pub fn load(device: &Device, channels: usize) -> Result<Option<Self>> {
+    pub fn load(device: &Device, program: &Program) -> Result<Option<Self>> {
         let Device::Cuda(device) = device else { return Ok(None) };
         let stream = device.cuda_stream();
         let module = stream.context().load_module(Ptx::from_binary(IMAGE.to_vec())).w()?;
-        let all: std::result::Result<Vec<_>, _> =
-            Kernel::NAMES.iter().map(|name| module.load_function(name)).collect();
+        let all: std::result::Result<Vec<_>, _> = Kernel::NAMES
+            .iter()
+            .chain([&Kernel::MATRIX_NAME])
+            .map(|name| module.load_function(name))
+            .collect();
+        let channels = program.regions.channels;
         Ok(Some(Self {
             stream,
             all: all.w()?,
+            chosen: RefCell::new(vec![None; program.items.len()]),
             frame: RefCell::new(None),
             sums: RefCell::new(vec![[0; 2]; channels]),
             affine: RefCell::new(vec![bytemuck::Zeroable::zeroed(); channels]),
@@ -74,10 +85,9 @@ impl Functions {
     }
 
     fn launch(&self, launch: &Launch, arena: &mut CudaSlice<u8>, constants: &CudaSlice<u8>) -> Result<()> {
-        let [columns, rows, depth] = launch.grid;
         let [width, height] = launch.block();
         let config = LaunchConfig {
-            grid_dim: (columns.div_ceil(width), rows.div_ceil(height), depth),
+            grid_dim: launch.blocks().into(),
             block_dim: (width, height, 1),
             shared_mem_bytes: 0,
         };
@@ -88,6 +98,39 @@ impl Functions {
         // a checked plan and lie within the arena and the constants; positions beyond the grid return.
         unsafe { builder.launch(config) }.w()?;
         Ok(())
+    }
+
+    /// The launch that is fast here, of the ways there are to an item's numbers; measured when it is first
+    /// run, for which of them is depends on the card and on the layer.
+    fn choose(
+        &self,
+        item: usize,
+        launch: &Launch,
+        arena: &mut CudaSlice<u8>,
+        constants: &CudaSlice<u8>,
+    ) -> Result<Launch> {
+        let Some(other) = launch.on_matrices() else { return Ok(*launch) };
+        let mut chosen = self.chosen.borrow_mut();
+        let Some(chosen) = chosen.get_mut(item) else { return Ok(*launch) };
+        if let Some(chosen) = chosen {
+            return Ok(*chosen);
+        }
+        let mut fastest = (*launch, Duration::MAX);
+        for launch in [*launch, other] {
+            // The first brings codes and weights into the caches.
+            self.launch(&launch, arena, constants)?;
+            self.stream.synchronize().w()?;
+            let start = Instant::now();
+            for _ in 0..MEASURED {
+                self.launch(&launch, arena, constants)?;
+            }
+            self.stream.synchronize().w()?;
+            let time = start.elapsed();
+            if time < fastest.1 {
+                fastest = (launch, time);
+            }
+        }
+        Ok(*chosen.insert(fastest.0))
     }
 
     /// Slopes and offsets of a normalisation, on the host from the device's sums.
@@ -118,9 +161,12 @@ impl Functions {
         arena: &mut CudaSlice<u8>,
         constants: &CudaSlice<u8>,
     ) -> Result<()> {
-        for item in &operation.parts.program.items[items] {
-            match item {
-                Item::Launch(launch) => self.launch(launch, arena, constants)?,
+        for index in items {
+            match &operation.parts.program.items[index] {
+                Item::Launch(launch) => {
+                    let launch = self.choose(index, launch, arena, constants)?;
+                    self.launch(&launch, arena, constants)?;
+                }
                 Item::Coefficients { step } => self.coefficients(operation, *step, arena)?,
             }
         }
@@ -140,6 +186,8 @@ impl Functions {
         }
         let mut frame = self.frame.borrow_mut();
         if frame.is_none() {
+            // Whatever is to be measured is, before a capture, which holds nothing but launches.
+            self.run(operation, 0..program.items.len(), arena, constants)?;
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             self.stream.begin_capture(mode).w()?;
             let outcome = self.run(operation, 0..program.items.len(), arena, constants);

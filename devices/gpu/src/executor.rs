@@ -87,17 +87,15 @@ impl<'p> Executor<'p> {
             CpuKernels::new(options.tier.unwrap_or_else(Tier::best), options.threads.max(1)).map_err(
                 |error| GpuError::Unavailable { device: target.to_string(), reason: error.to_string() },
             )?;
-        #[cfg(any(feature = "cuda", feature = "metal"))]
-        let channels = program.regions.channels;
         let parts = Parts {
+            #[cfg(feature = "cuda")]
+            cuda: crate::cuda::Functions::load(&device, &program).map_err(lost)?,
+            #[cfg(feature = "metal")]
+            metal: crate::metal::Pipelines::load(&device, program.regions.channels).map_err(lost)?,
             plan,
             head,
             program,
             kernels,
-            #[cfg(feature = "cuda")]
-            cuda: crate::cuda::Functions::load(&device, channels).map_err(lost)?,
-            #[cfg(feature = "metal")]
-            metal: crate::metal::Pipelines::load(&device, channels).map_err(lost)?,
         };
         let arena = arena.and_then(|arena| arena.narrow(0, 0, 1)).map_err(lost)?;
         Ok(Self { parts, target, arena, constants: constants.map_err(lost)? })

@@ -110,7 +110,7 @@ pub struct Step {
     pub multiplier: f32,
 }
 
-/// The kernels in the order of `KERNELS` in `kernels/head.h`.
+/// The kernels in the order of `KERNELS` in `kernels/head.h`, then that of the matrix units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the kernels' own file says what each does")]
 pub enum Kernel {
@@ -132,10 +132,19 @@ pub enum Kernel {
     Load,
     Labels,
     Confidence,
+    /// [`Kernel::Convolution`] on a GPU with matrix units for bytes, in `kernels/matrix.h`.
+    MatrixConvolution,
 }
 
+/// Stored columns and output channels that a warp computes there.
+const MATRIX_COLUMNS: u32 = 32;
+const MATRIX_OUTPUTS: u32 = 32;
+
 impl Kernel {
-    /// Names of the compiled functions, by the kernel's number.
+    /// The function that a device without matrix units lacks.
+    pub const MATRIX_NAME: &str = "candor_matrix_convolution";
+
+    /// Names of the other compiled functions, by the kernel's number.
     pub const NAMES: [&str; 18] = [
         "candor_convolution",
         "candor_transposed",
@@ -163,17 +172,39 @@ impl Kernel {
 pub struct Launch {
     /// Which.
     pub kernel: Kernel,
-    /// Positions (x, y, z).
+    /// Positions (x, y, z); on matrix units x counts warps.
     pub grid: [u32; 3],
     /// Its parameters.
     pub step: Step,
 }
 
 impl Launch {
+    /// The same numbers by matrix units, where they have a way to them.
+    pub fn on_matrices(&self) -> Option<Self> {
+        let output = &self.step.output;
+        let columns = output.stored_width.div_ceil(MATRIX_COLUMNS);
+        let grid = [columns, output.stored_height, output.channels.div_ceil(MATRIX_OUTPUTS)];
+        let dense = self.kernel == Kernel::Convolution;
+        dense.then_some(Self { kernel: Kernel::MatrixConvolution, grid, ..*self })
+    }
+
+    /// Blocks of threads (x, y, z) that cover the grid.
+    pub fn blocks(&self) -> [u32; 3] {
+        let ([columns, rows, depth], [width, height]) = (self.grid, self.block());
+        let columns = match self.kernel {
+            Kernel::MatrixConvolution => columns,
+            _ => columns.div_ceil(width),
+        };
+        [columns, rows.div_ceil(height), depth]
+    }
+
     /// Threads of a block (x, y): a warp of columns, and rows up to the 256 threads of the kernels' bounds.
     pub fn block(&self) -> [u32; 2] {
         let [columns, rows, _] = self.grid;
-        let width = columns.next_power_of_two().min(32);
+        let width = match self.kernel {
+            Kernel::MatrixConvolution => 32,
+            _ => columns.next_power_of_two().min(32),
+        };
         [width, rows.next_power_of_two().min(256 / width)]
     }
 }

@@ -74,10 +74,10 @@ impl<'p> Model<'p> {
         Found { output: values(Rows::whole(tensor.layout, &bytes)), mask, confidence }
     }
 
-    /// By the GPU's kernels on the host's processor.
-    pub fn emulated(&self, host: &Host, inputs: &[&[u8]]) -> Found {
+    /// By the GPU's kernels on the host's processor, convolutions by a model of matrix units or not.
+    pub fn emulated(&self, host: &Host, inputs: &[&[u8]], matrices: bool) -> Found {
         let program = Program::new(&self.plan, Some((&self.head, &self.tables))).expect("parsed");
-        let arena = host.run(&self.plan, &program, inputs);
+        let arena = host.run(&self.plan, &program, inputs, matrices);
         let tensor = self.plan.tensor(self.plan.output()).expect("parsed");
         let rows = Rows::whole(tensor.layout, &arena[tensor.range()]);
         let confidence = arena[program.regions.confidence.clone()].chunks_exact(2);
@@ -118,8 +118,10 @@ pub fn check(case: &Case) {
         }
     }
     if let Some(host) = Host::compiled() {
-        let found = model.emulated(host, &frames[0]);
-        assert!(found == expected[0], "seed {} differs in the kernels", case.seed);
+        for matrices in [false, true] {
+            let found = model.emulated(host, &frames[0], matrices);
+            assert!(found == expected[0], "seed {} differs in the kernels ({matrices})", case.seed);
+        }
     }
 }
 

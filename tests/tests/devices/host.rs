@@ -24,9 +24,9 @@ impl Host {
         require("cxx", host.as_ref().map_err(Clone::clone))
     }
 
-    /// Runs a frame and gives the arena; group normalisation's coefficients are made in between, as the
-    /// executor makes them.
-    pub fn run(&self, plan: &Plan<'_>, program: &Program, inputs: &[&[u8]]) -> Vec<u8> {
+    /// Runs a frame, convolutions on matrix units or not, and gives the arena; group normalisation's
+    /// coefficients are made in between, as the executor makes them.
+    pub fn run(&self, plan: &Plan<'_>, program: &Program, inputs: &[&[u8]], matrices: bool) -> Vec<u8> {
         let mut arena = vec![0x5a; program.regions.bytes];
         for (region, codes) in program.regions.inputs.iter().zip(inputs) {
             arena[region.clone()].copy_from_slice(codes);
@@ -34,7 +34,10 @@ impl Host {
         let mut launches = Vec::new();
         for item in &program.items {
             match item {
-                Item::Launch(launch) => launches.push(*launch),
+                Item::Launch(launch) => {
+                    let other = launch.on_matrices().filter(|_| matrices);
+                    launches.push(other.unwrap_or(*launch));
+                }
                 Item::Coefficients { step } => {
                     arena = self.launch(&arena, &program.constants, &std::mem::take(&mut launches));
                     end_sums(plan, program, *step, &mut arena);
