@@ -5,7 +5,10 @@ use crate::program::{Item, Program};
 use crate::step::{Kernel, Launch, Step};
 use crate::work::{Operation, Work};
 use candle_core::cuda_backend::WrapErr;
-use candle_core::cuda_backend::cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
+use candle_core::cuda_backend::cudarc::driver::result;
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    CUgraphInstantiate_flags, CUmemPool_attribute, CUstreamCaptureMode,
+};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaGraph, CudaSlice, CudaStream, DeviceRepr, LaunchConfig, PushKernelArg,
 };
@@ -57,6 +60,27 @@ pub fn free_bytes(device: &Device) -> Result<Option<usize>> {
     let Device::Cuda(device) = device else { return Ok(None) };
     let (free, _) = device.cuda_stream().context().mem_get_info().w()?;
     Ok(Some(free))
+}
+
+/// Bytes in use in the pool that a device's memory is allocated from; `None` for another device, or one
+/// without pools.
+///
+/// # Errors
+/// Those of the driver.
+pub fn used_bytes(device: &Device) -> Result<Option<usize>> {
+    let Device::Cuda(device) = device else { return Ok(None) };
+    let stream = device.cuda_stream();
+    let context = stream.context();
+    if !context.has_async_alloc() {
+        return Ok(None);
+    }
+    let (attribute, mut used) = (CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT, 0_u64);
+    // SAFETY: the device is that of a context, its pool lives as long, and the attribute is a 64-bit number.
+    unsafe {
+        let pool = result::device::get_mem_pool(context.cu_device()).w()?;
+        result::mem_pool::get_attribute(pool, attribute, (&raw mut used).cast()).w()?;
+    }
+    Ok(Some(used as usize))
 }
 
 impl Functions {

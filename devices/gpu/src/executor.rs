@@ -11,6 +11,28 @@ use candor_core::package::Head;
 use candor_core::plan::Plan;
 use candor_cpu::{CpuKernels, Tier};
 use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "cuda")]
+use crate::cuda::{free_bytes, used_bytes};
+
+/// Free bytes are known of a CUDA device alone.
+#[cfg(not(feature = "cuda"))]
+fn free_bytes(_: &Device) -> candle_core::Result<Option<usize>> {
+    Ok(None)
+}
+
+/// So are those in use.
+#[cfg(not(feature = "cuda"))]
+fn used_bytes(_: &Device) -> candle_core::Result<Option<usize>> {
+    Ok(None)
+}
+
+/// Allocations take a multiple of so many bytes.
+const ALLOCATION: usize = 512;
+
+/// Held while a device's memory is taken.
+static LOADING: Mutex<()> = Mutex::new(());
 
 /// How an executor runs.
 #[derive(Debug, Clone, Copy)]
@@ -66,23 +88,15 @@ impl<'p> Executor<'p> {
     ) -> Result<Self, GpuError> {
         let target = options.target;
         let program = Program::new(&plan, head.as_ref().map(|(head, tables)| (head, tables)))?;
-        let bytes = program.bytes() + cpu::SPARE;
+        let allocations = [program.regions.bytes + cpu::SPARE, program.constants.len()];
+        let bytes = allocations.iter().map(|bytes| bytes.next_multiple_of(ALLOCATION)).sum();
         let budget = options.memory.unwrap_or(usize::MAX).min(u32::MAX as usize);
         if bytes > budget {
             return Err(GpuError::Memory { needed: bytes, budget });
         }
         let device = target.open()?;
         let lost = |error: candle_core::Error| lost(target, &error);
-        #[cfg(feature = "cuda")]
-        if let Some(free) = crate::cuda::free_bytes(&device).map_err(lost)?.filter(|free| *free < bytes) {
-            return Err(GpuError::Memory { needed: bytes, budget: free });
-        }
-        let constants = match device {
-            // The kernels there read the package's own constants.
-            Device::Cpu => Tensor::zeros(1, DType::U8, &device),
-            _ => Tensor::from_slice(&program.constants, program.constants.len(), &device),
-        };
-        let arena = Tensor::zeros(program.regions.bytes + cpu::SPARE, DType::U8, &device);
+        let [arena, constants] = load(&program, &device, target, bytes, budget)?;
         let kernels =
             CpuKernels::new(options.tier.unwrap_or_else(Tier::best), options.threads.max(1)).map_err(
                 |error| GpuError::Unavailable { device: target.to_string(), reason: error.to_string() },
@@ -97,8 +111,8 @@ impl<'p> Executor<'p> {
             program,
             kernels,
         };
-        let arena = arena.and_then(|arena| arena.narrow(0, 0, 1)).map_err(lost)?;
-        Ok(Self { parts, target, arena, constants: constants.map_err(lost)? })
+        let arena = arena.narrow(0, 0, 1).map_err(lost)?;
+        Ok(Self { parts, target, arena, constants })
     }
 
     /// Bytes of device memory it holds.
@@ -209,6 +223,38 @@ impl<'p> Executor<'p> {
         let outcome = self.arena.inplace_op2(&self.constants, &operation);
         outcome.map_err(|error| lost(self.target, &error))
     }
+}
+
+/// Allocates the arena and brings the constants, `bytes` together, when the device has so many free; what was
+/// taken is checked against the budget, too.
+fn load(
+    program: &Program,
+    device: &Device,
+    target: Target,
+    bytes: usize,
+    budget: usize,
+) -> Result<[Tensor; 2], GpuError> {
+    let lost = |error: candle_core::Error| lost(target, &error);
+    // One at a time, so that what was taken is this one's.
+    let _own = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(free) = free_bytes(device).map_err(lost)?.filter(|free| *free < bytes) {
+        return Err(GpuError::Memory { needed: bytes, budget: free });
+    }
+    let before = used_bytes(device).map_err(lost)?;
+    let arena = Tensor::zeros(program.regions.bytes + cpu::SPARE, DType::U8, device).map_err(lost)?;
+    let constants = match device {
+        // The kernels there read the package's own constants.
+        Device::Cpu => Tensor::zeros(1, DType::U8, device),
+        _ => Tensor::from_slice(&program.constants, program.constants.len(), device),
+    };
+    let constants = constants.map_err(lost)?;
+    if let (Some(before), Some(after)) = (before, used_bytes(device).map_err(lost)?) {
+        let needed = after.saturating_sub(before);
+        if needed > budget {
+            return Err(GpuError::Memory { needed, budget });
+        }
+    }
+    Ok([arena, constants])
 }
 
 fn lost(target: Target, error: &candle_core::Error) -> GpuError {
