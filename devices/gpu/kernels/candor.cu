@@ -31,6 +31,7 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
 }
 
 #include "steps.h"
+#include "taps.h"
 #include "head.h"
 
 #define LANE_COUNT 1

@@ -37,6 +37,7 @@ INLINE int dot4(uint codes, uint weights, int c) {
 }
 
 #include "steps.h"
+#include "taps.h"
 #include "head.h"
 
 #define KERNEL(name)                                                                                    \

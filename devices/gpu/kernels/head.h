@@ -87,4 +87,5 @@ INLINE void confidence(ARENA arena, CONSTANTS constants, STEP step, unsigned int
 #define KERNELS(K)                                                                                      \
     K(convolution) K(transposed) K(depthwise) K(add_codes) K(multiply_codes) K(lookup) K(max_pool)      \
     K(average_pool) K(remap) K(resize_linear) K(copy_channels) K(row_sums) K(channel_sums)              \
-    K(global_average) K(group_norm) K(load) K(labels) K(confidence)
+    K(global_average) K(group_norm) K(load) K(labels) K(confidence)               \
+    K(row_products) K(channel_products)

@@ -36,7 +36,8 @@ pub struct Functions {
     all: Vec<CudaFunction>,
     /// Of each item, which of its launches is fast here, once that was measured.
     chosen: RefCell<Vec<Option<Launch>>>,
-    frame: RefCell<Option<CudaGraph>>,
+    /// Without taps, and with them.
+    frames: RefCell<[Option<CudaGraph>; 2]>,
     sums: RefCell<Vec<[u64; 2]>>,
     affine: RefCell<Vec<Affine>>,
 }
@@ -102,7 +103,7 @@ impl Functions {
             stream,
             all: all.w()?,
             chosen: RefCell::new(vec![None; program.items.len()]),
-            frame: RefCell::new(None),
+            frames: RefCell::new([None, None]),
             sums: RefCell::new(vec![[0; 2]; channels]),
             affine: RefCell::new(vec![bytemuck::Zeroable::zeroed(); channels]),
         }))
@@ -182,12 +183,14 @@ impl Functions {
         &self,
         operation: &Operation<'_, '_, '_>,
         items: Range<usize>,
+        tapped: bool,
         arena: &mut CudaSlice<u8>,
         constants: &CudaSlice<u8>,
     ) -> Result<()> {
         for index in items {
             match &operation.parts.program.items[index] {
-                Item::Launch(launch) => {
+                Item::Tap(_) if !tapped => {}
+                Item::Launch(launch) | Item::Tap(launch) => {
                     let launch = self.choose(index, launch, arena, constants)?;
                     self.launch(&launch, arena, constants)?;
                 }
@@ -201,20 +204,21 @@ impl Functions {
     fn frame(
         &self,
         operation: &Operation<'_, '_, '_>,
+        tapped: bool,
         arena: &mut CudaSlice<u8>,
         constants: &CudaSlice<u8>,
     ) -> Result<()> {
-        let program = &operation.parts.program;
-        if program.needs_host() {
-            return self.run(operation, 0..program.items.len(), arena, constants);
+        let all = 0..operation.parts.program.items.len();
+        if operation.parts.program.needs_host() {
+            return self.run(operation, all, tapped, arena, constants);
         }
-        let mut frame = self.frame.borrow_mut();
+        let frame = &mut self.frames.borrow_mut()[usize::from(tapped)];
         if frame.is_none() {
             // Whatever is to be measured is, before a capture, which holds nothing but launches.
-            self.run(operation, 0..program.items.len(), arena, constants)?;
+            self.run(operation, all.clone(), tapped, arena, constants)?;
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             self.stream.begin_capture(mode).w()?;
-            let outcome = self.run(operation, 0..program.items.len(), arena, constants);
+            let outcome = self.run(operation, all, tapped, arena, constants);
             // A capture is ended whatever happened in it.
             let graph = self.stream.end_capture(CUgraphInstantiate_flags(0)).w();
             outcome?;
@@ -242,9 +246,11 @@ pub fn perform(
             let region = parts.program.regions.inputs[*input].clone();
             functions.stream.memcpy_htod(*codes, &mut arena.slice_mut(region)).w()
         }
-        Work::Steps(steps) => functions.run(operation, parts.program.items_of(steps), arena, constants),
-        Work::End => functions.run(operation, parts.program.end(), arena, constants),
-        Work::Frame => functions.frame(operation, arena, constants),
+        Work::Steps(steps) => {
+            functions.run(operation, parts.program.items_of(steps), false, arena, constants)
+        }
+        Work::End => functions.run(operation, parts.program.end(), false, arena, constants),
+        Work::Frame { tapped } => functions.frame(operation, *tapped, arena, constants),
         Work::Read { from, into } => {
             let into = &mut **into.borrow_mut();
             let view = arena.slice(*from..*from + into.len());

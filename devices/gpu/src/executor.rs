@@ -6,6 +6,7 @@ use crate::program::Program;
 use crate::target::Target;
 use crate::work::{Operation, Work};
 use candle_core::{DType, Device, Tensor};
+use candor::ood::features::Tap;
 use candor_core::calibration::Tables;
 use candor_core::package::Head;
 use candor_core::plan::Plan;
@@ -63,6 +64,8 @@ pub struct Parts<'p> {
     pub plan: Plan<'p>,
     /// How output becomes mask and confidence.
     pub head: Option<(Head<'p>, Tables<'p>)>,
+    /// The outputs that frames can sum.
+    pub taps: Vec<Tap>,
     /// The plan as launches.
     pub program: Program,
     /// The kernels of Candle's CPU device.
@@ -76,7 +79,8 @@ pub struct Parts<'p> {
 }
 
 impl<'p> Executor<'p> {
-    /// Opens the device and loads the plan; with a head, frames end in mask and confidence.
+    /// Opens the device and loads the plan; with a head, frames end in mask and confidence, and `taps` can be
+    /// summed on the way.
     ///
     /// # Errors
     /// [`GpuError::Unavailable`] when the device is absent, [`GpuError::Memory`] when the budget is too
@@ -84,10 +88,11 @@ impl<'p> Executor<'p> {
     pub fn new(
         plan: Plan<'p>,
         head: Option<(Head<'p>, Tables<'p>)>,
+        taps: Vec<Tap>,
         options: &ExecutorOptions,
     ) -> Result<Self, GpuError> {
         let target = options.target;
-        let program = Program::new(&plan, head.as_ref().map(|(head, tables)| (head, tables)))?;
+        let program = Program::new(&plan, head.as_ref().map(|(head, tables)| (head, tables)), &taps)?;
         let allocations = [program.regions.bytes + cpu::SPARE, program.constants.len()];
         let bytes = allocations.iter().map(|bytes| bytes.next_multiple_of(ALLOCATION)).sum();
         let budget = options.memory.unwrap_or(usize::MAX).min(u32::MAX as usize);
@@ -108,6 +113,7 @@ impl<'p> Executor<'p> {
             metal: crate::metal::Pipelines::load(&device, program.regions.channels).map_err(lost)?,
             plan,
             head,
+            taps,
             program,
             kernels,
         };
@@ -145,7 +151,7 @@ impl<'p> Executor<'p> {
         }
         let mut inputs = inputs.iter().enumerate();
         inputs.try_for_each(|(input, codes)| self.load(input, codes))?;
-        self.frame()
+        self.frame(false)
     }
 
     /// Brings planar codes `[C,H,W]` of one input.
@@ -161,12 +167,26 @@ impl<'p> Executor<'p> {
         self.perform(Work::Load { input, codes })
     }
 
-    /// All steps, and class and confidence of every pixel where there is a head.
+    /// All steps, and class and confidence of every pixel where there is a head; when `tapped` the taps' sums
+    /// on the way.
     ///
     /// # Errors
     /// [`GpuError::Lost`] when the device fails.
-    pub fn frame(&mut self) -> Result<(), GpuError> {
-        self.perform(Work::Frame)
+    pub fn frame(&mut self, tapped: bool) -> Result<(), GpuError> {
+        self.perform(Work::Frame { tapped })
+    }
+
+    /// The outputs that frames can sum.
+    pub fn taps(&self) -> &[Tap] {
+        &self.parts.taps
+    }
+
+    /// Copies what the last tapped frame summed, [`Tap::words`] numbers of each tap in order.
+    ///
+    /// # Errors
+    /// [`GpuError::Input`] when `words` are not as many, [`GpuError::Lost`] when the device fails.
+    pub fn read_taps(&self, words: &mut [u64]) -> Result<(), GpuError> {
+        self.read(self.parts.program.regions.taps.clone(), bytemuck::cast_slice_mut(words))
     }
 
     /// Class and confidence of every pixel, after all steps were run.

@@ -3,11 +3,13 @@
 use crate::constants::Constants;
 use crate::program::{Item, Regions};
 use crate::step::{Kernel, Launch, Step, View};
+use candor::ood::features::Tap;
 use candor_core::arithmetic::Range;
 use candor_core::ops::max_pool::ClippedWindow;
 use candor_core::ops::order::{OUTPUT_BLOCK, Order};
 use candor_core::ops::record::Window;
 use candor_core::ops::{Convolution, Depthwise, GlobalAverage, GroupNorm, Op, TransposedConvolution};
+use candor_core::tensor::BLOCK;
 
 /// Pixels of a row that one call of the convolution's kernel computes, and how far apart they lie.
 const PIXELS: u32 = 4;
@@ -167,17 +169,54 @@ fn depthwise(op: &Depthwise<'_>, step: Step, constants: &mut Constants) -> Launc
     Launch { kernel: Kernel::Depthwise, grid: stored_grid(&step.output), step }
 }
 
-/// Sums of every channel, row by row and then over the rows.
-pub fn sums(step: Step, regions: &Regions, items: &mut Vec<Item>) {
-    let step = Step { scratch: regions.row_sums, from: regions.channel_sums, ..step };
+/// Sums of every channel, row by row and then over the rows, to byte `from` of the arena.
+fn sums(step: Step, from: u32, regions: &Regions) -> [Launch; 2] {
+    let step = Step { scratch: regions.row_sums, from, ..step };
     let rows = [1, step.input.height, step.input.blocks()];
-    items.push(Item::Launch(Launch { kernel: Kernel::RowSums, grid: rows, step }));
     let channels = [step.input.channels, 1, 1];
-    items.push(Item::Launch(Launch { kernel: Kernel::ChannelSums, grid: channels, step }));
+    [(Kernel::RowSums, rows), (Kernel::ChannelSums, channels)].map(|(kernel, grid)| Launch {
+        kernel,
+        grid,
+        step,
+    })
+}
+
+/// The rows of a tapped output that are looked at.
+pub fn tapped(tap: &Tap, output: View) -> View {
+    output.every(tap.place.every as u32)
+}
+
+/// Columns of which one call sums the products, as the kernel has it.
+const TAP_COLUMNS: u32 = 128;
+
+/// Pairs of blocks of a tap's spectrum, and segments of a row.
+fn products(tap: &Tap, view: &View) -> [u32; 2] {
+    let blocks = tap.spectrum().div_ceil(BLOCK) as u32;
+    [blocks * (blocks + 1) / 2, view.width.div_ceil(TAP_COLUMNS)]
+}
+
+/// Working memory for the products of a tapped output's rows.
+pub fn row_products_bytes(tap: &Tap, view: &View) -> usize {
+    let [pairs, segments] = products(tap, view);
+    (pairs * segments * view.height) as usize * 4 * BLOCK * BLOCK
+}
+
+/// Appends the launches that sum a tapped output to byte `to` of the arena.
+pub fn tap(tap: &Tap, output: View, to: u32, regions: &Regions, items: &mut Vec<Item>) {
+    let input = tapped(tap, output);
+    items.extend(sums(Step { input, ..Step::default() }, to, regions).map(Item::Tap));
+    let input = View { channels: tap.spectrum() as u32, ..input };
+    let from = to + 16 * tap.channels as u32;
+    let step = Step { input, scratch: regions.row_products, from, ..Step::default() };
+    let [pairs, segments] = products(tap, &input);
+    let entries = input.channels * (input.channels + 1) / 2;
+    let rows = Launch { kernel: Kernel::RowProducts, grid: [pairs, input.height, segments], step };
+    let whole = Launch { kernel: Kernel::ChannelProducts, grid: [entries, 1, 1], step };
+    items.extend([rows, whole].map(Item::Tap));
 }
 
 fn global_average(op: &GlobalAverage, step: Step, regions: &Regions, items: &mut Vec<Item>) {
-    sums(step, regions, items);
+    items.extend(sums(step, regions.channel_sums, regions).map(Item::Launch));
     let step = Step {
         from: regions.channel_sums,
         count: op.pixels as u32,
@@ -189,7 +228,7 @@ fn global_average(op: &GlobalAverage, step: Step, regions: &Regions, items: &mut
 }
 
 fn group_norm(op: &GroupNorm<'_>, index: usize, step: Step, regions: &Regions, items: &mut Vec<Item>) {
-    sums(step, regions, items);
+    items.extend(sums(step, regions.channel_sums, regions).map(Item::Launch));
     items.push(Item::Coefficients { step: index });
     let step = Step { from: regions.affine, ..within(op.range, step) };
     let grid = stored_grid(&step.output);

@@ -24,6 +24,7 @@ pub struct Pipelines {
 fn source() -> String {
     include_str!("../kernels/candor.metal")
         .replace("#include \"steps.h\"", include_str!("../kernels/steps.h"))
+        .replace("#include \"taps.h\"", include_str!("../kernels/taps.h"))
         .replace("#include \"head.h\"", include_str!("../kernels/head.h"))
 }
 
@@ -88,12 +89,15 @@ impl Pipelines {
         &self,
         operation: &Operation<'_, '_, '_>,
         items: Range<usize>,
+        tapped: bool,
         arena: &Buffer,
         constants: &Buffer,
     ) -> Result<()> {
         for item in &operation.parts.program.items[items] {
             match item {
                 Item::Launch(launch) => self.launch(launch, arena, constants)?,
+                Item::Tap(launch) if tapped => self.launch(launch, arena, constants)?,
+                Item::Tap(_) => {}
                 Item::Coefficients { step } => self.coefficients(operation, *step, arena)?,
             }
         }
@@ -143,9 +147,11 @@ pub fn perform(
         Work::Load { input, codes } => {
             pipelines.copy_in(arena, parts.program.regions.inputs[*input].start, codes)
         }
-        Work::Steps(steps) => pipelines.run(operation, parts.program.items_of(steps), arena, constants),
-        Work::End => pipelines.run(operation, parts.program.end(), arena, constants),
-        Work::Frame => pipelines.run(operation, 0..items, arena, constants),
+        Work::Steps(steps) => {
+            pipelines.run(operation, parts.program.items_of(steps), false, arena, constants)
+        }
+        Work::End => pipelines.run(operation, parts.program.end(), false, arena, constants),
+        Work::Frame { tapped } => pipelines.run(operation, 0..items, *tapped, arena, constants),
         Work::Read { from, into } => pipelines.copy_out(arena, *from, &mut into.borrow_mut()),
     }
 }

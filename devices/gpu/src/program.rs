@@ -1,8 +1,9 @@
 //! A whole plan as launches over one arena, with the places of everything in it.
 
 use crate::constants::Constants;
-use crate::lower::{lower, stored_grid};
+use crate::lower::{lower, row_products_bytes, stored_grid, tap, tapped};
 use crate::step::{Kernel, Launch, Step, View};
+use candor::ood::features::Tap;
 use candor_core::calibration::Tables;
 use candor_core::interpreter::RunError;
 use candor_core::ops::Op;
@@ -16,10 +17,11 @@ const ALIGNMENT: usize = 256;
 
 /// One thing to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "almost every item is a launch")]
 pub enum Item {
     /// On the device.
     Launch(Launch),
+    /// On the device, in frames whose taps are wanted.
+    Tap(Launch),
     /// On the host: slopes and offsets of the group normalisation in a step, from the channel sums.
     ///
     /// They take 128-bit integers and f64, which not every device has.
@@ -42,6 +44,11 @@ pub struct Regions {
     pub affine: u32,
     /// Greatest number of channels that are summed.
     pub channels: usize,
+    /// Products of the rows of a tapped tensor.
+    pub row_products: u32,
+    /// What is summed of the taps in order, 64-bit numbers: `[C][2]` Σv and Σv², then Σ v_i·v_j for j ≤ i of
+    /// the channels of its spectrum.
+    pub taps: Range<usize>,
     /// Class of every pixel; empty without a head.
     pub mask: Range<usize>,
     /// Confidence of every pixel, 16 bits each; empty without a head.
@@ -64,12 +71,16 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lowers `plan`, and the head when it is given.
+    /// Lowers `plan`, and the head when it is given; frames can sum the outputs at `taps`.
     ///
     /// # Errors
     /// [`PlanError`]; never for a plan that was parsed.
-    pub fn new(plan: &Plan<'_>, head: Option<(&Head<'_>, &Tables<'_>)>) -> Result<Self, PlanError> {
-        let regions = Regions::new(plan, head.is_some())?;
+    pub fn new(
+        plan: &Plan<'_>,
+        head: Option<(&Head<'_>, &Tables<'_>)>,
+        taps: &[Tap],
+    ) -> Result<Self, PlanError> {
+        let regions = Regions::new(plan, head.is_some(), taps)?;
         let (mut constants, mut items) = (Constants::default(), Vec::new());
         for (input, codes) in regions.inputs.iter().enumerate() {
             let output = View::new(&plan.tensor(input)?);
@@ -87,6 +98,13 @@ impl Program {
             };
             let start = items.len();
             lower(&step.op, index, views, &regions, &mut constants, &mut items);
+            let mut to = regions.taps.start;
+            for own in taps {
+                if own.place.step == index && own.pixels > 0 {
+                    tap(own, views.output, to as u32, &regions, &mut items);
+                }
+                to += 8 * own.words();
+            }
             steps.push(start..items.len());
         }
         if let Some((head, tables)) = head {
@@ -144,7 +162,7 @@ pub fn coefficients(
 }
 
 impl Regions {
-    fn new(plan: &Plan<'_>, has_head: bool) -> Result<Self, PlanError> {
+    fn new(plan: &Plan<'_>, has_head: bool, taps: &[Tap]) -> Result<Self, PlanError> {
         let mut regions = Self { bytes: plan.arena_bytes(), ..Self::default() };
         for input in 0..plan.inputs() {
             let layout = plan.tensor(input)?.layout;
@@ -160,6 +178,15 @@ impl Regions {
                 regions.channels = regions.channels.max(layout.channels);
             }
         }
+        let mut row_products = 0;
+        for tap in taps {
+            let view = tapped(tap, View::new(&plan.tensor(plan.step(tap.place.step)?.output)?));
+            row_sums = row_sums.max((view.height * view.channels * 8) as usize);
+            regions.channels = regions.channels.max(tap.channels);
+            row_products = row_products.max(row_products_bytes(tap, &view));
+        }
+        regions.row_products = regions.take(row_products).start as u32;
+        regions.taps = regions.take(8 * taps.iter().map(Tap::words).sum::<usize>());
         regions.row_sums = regions.take(row_sums).start as u32;
         regions.channel_sums = regions.take(regions.channels * 16).start as u32;
         regions.affine = regions.take(regions.channels * 8).start as u32;

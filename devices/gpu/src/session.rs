@@ -3,6 +3,8 @@
 use crate::error::GpuError;
 use crate::executor::{Executor, ExecutorOptions};
 use crate::target::Target;
+use candor::ood::features::{TAP_LIMIT, Tap};
+use candor::ood::profile::Profile;
 use candor::{Backend, Error, ErrorKind, Package, Session, SessionOptions};
 use candor_core::calibration::Tables;
 use candor_core::package::Section;
@@ -29,7 +31,14 @@ pub fn open<'p>(
     };
     let own =
         ExecutorOptions { target, memory: options.memory, tier: options.tier, threads: options.threads };
-    let executor = Executor::new(view.plan()?, Some((head, tables)), &own)?;
+    let plan = view.plan()?;
+    let places = match view.section(Section::Ood) {
+        Some(section) => Profile::parse(section, &plan)?.places,
+        None => Vec::new(),
+    };
+    let taps = places.into_iter().take(TAP_LIMIT).map(|place| Tap::new(&plan, place));
+    let taps = taps.collect::<Result<Vec<_>, _>>()?;
+    let executor = Executor::new(plan, Some((head, tables)), taps, &own)?;
     Session::on_device(package, options, Box::new(executor))
 }
 
@@ -66,8 +75,16 @@ impl Backend for Executor<'_> {
         Ok(self.end()?)
     }
 
-    fn frame(&mut self) -> Result<(), Error> {
-        Ok(self.frame()?)
+    fn frame(&mut self, tapped: bool) -> Result<(), Error> {
+        Ok(self.frame(tapped)?)
+    }
+
+    fn taps(&self) -> &[Tap] {
+        Executor::taps(self)
+    }
+
+    fn read_taps(&mut self, words: &mut [u64]) -> Result<(), Error> {
+        Ok(Executor::read_taps(self, words)?)
     }
 
     fn read_tensor(&mut self, tensor: usize, into: &mut [u8]) -> Result<(), Error> {

@@ -54,6 +54,18 @@ impl View {
         }
     }
 
+    /// Of every so many image rows, from the first on, one; a tensor of its own.
+    pub const fn every(self, rows: u32) -> Self {
+        Self {
+            offset: self.offset + self.top * self.row_stride,
+            row_stride: self.row_stride * rows,
+            height: self.height.div_ceil(rows),
+            top: 0,
+            stored_height: self.height.div_ceil(rows),
+            ..self
+        }
+    }
+
     /// Blocks of four channels.
     pub const fn blocks(&self) -> u32 {
         self.channels.div_ceil(4)
@@ -132,6 +144,8 @@ pub enum Kernel {
     Load,
     Labels,
     Confidence,
+    RowProducts,
+    ChannelProducts,
     /// [`Kernel::Convolution`] on a GPU with matrix units for bytes, in `kernels/matrix.h`.
     MatrixConvolution,
 }
@@ -145,7 +159,7 @@ impl Kernel {
     pub const MATRIX_NAME: &str = "candor_matrix_convolution";
 
     /// Names of the other compiled functions, by the kernel's number.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 20] = [
         "candor_convolution",
         "candor_transposed",
         "candor_depthwise",
@@ -164,6 +178,8 @@ impl Kernel {
         "candor_load",
         "candor_labels",
         "candor_confidence",
+        "candor_row_products",
+        "candor_channel_products",
     ];
 }
 

@@ -19,7 +19,10 @@ pub enum Work<'w> {
     /// Makes mask and confidence of the output.
     End,
     /// Runs all steps and makes mask and confidence of the output.
-    Frame,
+    Frame {
+        /// Whether taps are summed on the way.
+        tapped: bool,
+    },
     /// Copies bytes of the arena to the host.
     Read {
         /// First byte.
@@ -43,7 +46,7 @@ impl InplaceOp2 for Operation<'_, '_, '_> {
             Work::Load { .. } => "candor-load",
             Work::Steps(_) => "candor-steps",
             Work::End => "candor-end",
-            Work::Frame => "candor-frame",
+            Work::Frame { .. } => "candor-frame",
             Work::Read { .. } => "candor-read",
         }
     }

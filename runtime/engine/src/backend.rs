@@ -1,6 +1,7 @@
 //! The seam for devices that run a whole plan in memory of their own.
 
 use crate::error::Error;
+use crate::ood::features::Tap;
 use std::ops::Range;
 
 /// A device with a plan loaded; every byte it makes is that of the reference kernels.
@@ -32,11 +33,25 @@ pub trait Backend {
     /// When the device fails.
     fn end(&mut self) -> Result<(), Error>;
 
-    /// All steps and the end.
+    /// All steps and the end; `tapped` says whether [`Backend::taps`] are summed on the way.
     ///
     /// # Errors
     /// When the device fails.
-    fn frame(&mut self) -> Result<(), Error>;
+    fn frame(&mut self, tapped: bool) -> Result<(), Error>;
+
+    /// The outputs that frames can sum on the device; others are read whole and summed by the host.
+    fn taps(&self) -> &[Tap] {
+        &[]
+    }
+
+    /// Copies what the last tapped frame summed, [`Tap::words`] numbers of each tap in order.
+    ///
+    /// # Errors
+    /// When `words` are not as many, or the device fails.
+    fn read_taps(&mut self, words: &mut [u64]) -> Result<(), Error> {
+        let _ = words;
+        Ok(())
+    }
 
     /// Copies a tensor's stored bytes, halo included; those of a step's output last until another step reuses
     /// their place.

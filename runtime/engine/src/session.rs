@@ -223,9 +223,9 @@ impl<'p> Session<'p> {
     /// [`ErrorKind::Package`] when a step does not exist.
     pub fn tap(&mut self, places: &[TapPlace]) -> Result<(), Error> {
         let channels = self.plan.tensor(0)?.layout.channels.min(3);
-        self.features = Some(Features::new(&self.plan, places, channels)?);
+        let features = self.features.insert(Features::new(&self.plan, places, channels)?);
         if let Some(remote) = self.remote.as_mut() {
-            remote.tap(places.iter().map(|place| place.step));
+            remote.tap(features.taps());
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl<'p> Session<'p> {
     pub fn stop_judging(&mut self) {
         (self.detector, self.features, self.verdict) = (None, None, None);
         if let Some(remote) = self.remote.as_mut() {
-            remote.tap([]);
+            remote.tap(&[]);
         }
     }
 

@@ -76,7 +76,7 @@ impl<'p> Model<'p> {
 
     /// By the GPU's kernels on the host's processor, convolutions by a model of matrix units or not.
     pub fn emulated(&self, host: &Host, inputs: &[&[u8]], matrices: bool) -> Found {
-        let program = Program::new(&self.plan, Some((&self.head, &self.tables))).expect("parsed");
+        let program = Program::new(&self.plan, Some((&self.head, &self.tables)), &[]).expect("parsed");
         let arena = host.run(&self.plan, &program, inputs, matrices);
         let tensor = self.plan.tensor(self.plan.output()).expect("parsed");
         let rows = Rows::whole(tensor.layout, &arena[tensor.range()]);
@@ -111,7 +111,7 @@ pub fn check(case: &Case) {
     for target in targets::present() {
         let options = ExecutorOptions { target, memory: None, tier: None, threads: 2 };
         let head = Some((model.head, model.tables));
-        let mut executor = Executor::new(model.plan, head, &options).expect("it is present");
+        let mut executor = Executor::new(model.plan, head, Vec::new(), &options).expect("it is present");
         for (inputs, expected) in frames.iter().zip(&expected) {
             let found = model.executed(&mut executor, inputs);
             assert!(found == *expected, "seed {} differs on {target}", case.seed);

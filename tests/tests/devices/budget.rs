@@ -14,7 +14,7 @@ fn a_budget_is_met_or_refused_with_what_would_do() {
     for target in targets::present() {
         let build = |memory| {
             let options = ExecutorOptions { target, memory: Some(memory), tier: None, threads: 1 };
-            Executor::new(model.plan, Some((model.head, model.tables)), &options)
+            Executor::new(model.plan, Some((model.head, model.tables)), Vec::new(), &options)
         };
         let Some(GpuError::Memory { needed, budget: 1000 }) = build(1000).err() else {
             panic!("{target} accepts 1000 bytes");
@@ -32,7 +32,7 @@ fn inputs_of_another_size_are_refused() {
     let model = Model::new(&package);
     for target in targets::present() {
         let options = ExecutorOptions { target, memory: None, tier: None, threads: 1 };
-        let mut executor = Executor::new(model.plan, None, &options).expect("it is present");
+        let mut executor = Executor::new(model.plan, None, Vec::new(), &options).expect("it is present");
         for inputs in [&[][..], &[&[0u8; 5][..]]] {
             let error = executor.run(inputs).expect_err("they do not fit");
             assert!(matches!(error, GpuError::Input { .. }), "{error}");

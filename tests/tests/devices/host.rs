@@ -34,7 +34,7 @@ impl Host {
         let mut launches = Vec::new();
         for item in &program.items {
             match item {
-                Item::Launch(launch) => {
+                Item::Launch(launch) | Item::Tap(launch) => {
                     let other = launch.on_matrices().filter(|_| matrices);
                     launches.push(other.unwrap_or(*launch));
                 }

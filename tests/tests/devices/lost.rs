@@ -51,8 +51,8 @@ impl Backend for Failing<'_> {
         Backend::end(&mut self.inner)
     }
 
-    fn frame(&mut self) -> Result<(), Error> {
-        Backend::frame(&mut self.inner)
+    fn frame(&mut self, tapped: bool) -> Result<(), Error> {
+        Backend::frame(&mut self.inner, tapped)
     }
 
     fn read_tensor(&mut self, tensor: usize, into: &mut [u8]) -> Result<(), Error> {
@@ -124,7 +124,8 @@ fn the_cpu_goes_on_where_it_may() {
     let failing = || {
         let own = ExecutorOptions { target: Target::CandleCpu, memory: None, tier: None, threads: 1 };
         let head = Some((model.head, model.tables));
-        let inner = Executor::new(model.plan, head, &own).unwrap_or_else(|error| panic!("{error}"));
+        let inner =
+            Executor::new(model.plan, head, Vec::new(), &own).unwrap_or_else(|error| panic!("{error}"));
         let backend = Box::new(Failing { inner, left: FRAMES });
         Session::on_device(&package, &options, backend).unwrap_or_else(|error| panic!("{error}"))
     };

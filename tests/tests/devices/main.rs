@@ -12,4 +12,5 @@ mod networks;
 #[path = "../schedules/oracle.rs"]
 mod oracle;
 mod sessions;
+mod taps;
 mod targets;

@@ -30,7 +30,8 @@ fn an_absent_device_is_an_error() {
     let model = Model::new(&package);
     for target in [Target::Cuda(63), Target::Metal(63)] {
         let options = ExecutorOptions { target, memory: None, tier: None, threads: 1 };
-        let error = Executor::new(model.plan, None, &options).err().expect("no machine has so many");
+        let error =
+            Executor::new(model.plan, None, Vec::new(), &options).err().expect("no machine has so many");
         assert!(matches!(error, GpuError::Unavailable { .. }), "{error}");
         assert!(error.to_string().contains(&target.to_string()), "{error}");
     }

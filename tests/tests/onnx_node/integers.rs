@@ -160,7 +160,7 @@ impl Subject {
 fn on_device(plan: &Plan<'_>, target: Target, inputs: &[&[u8]]) -> Result<Vec<i32>, String> {
     let said = |error: candor_gpu::GpuError| format!("{target}: {error}");
     let options = ExecutorOptions { target, memory: None, tier: None, threads: 1 };
-    let mut executor = Executor::new(*plan, None, &options).map_err(said)?;
+    let mut executor = Executor::new(*plan, None, Vec::new(), &options).map_err(said)?;
     executor.run(inputs).map_err(said)?;
     let layout = plan.tensor(plan.output()).map_err(|error| format!("{error:?}"))?.layout;
     let mut bytes = vec![0; layout.bytes()];

@@ -37,9 +37,29 @@ pub struct Tap {
     pub channels: usize,
     /// Zero point of its output.
     pub zero_point: u8,
+    /// Pixels that are looked at; none where a later step completes the output.
+    pub pixels: usize,
 }
 
 impl Tap {
+    /// The tap at `place` of a plan.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the step does not exist.
+    pub fn new(plan: &Plan<'_>, place: TapPlace) -> Result<Self, PlanError> {
+        let tensor = plan.tensor(plan.step(place.step)?.output)?;
+        let (layout, place) = (tensor.layout, TapPlace { every: place.every.max(1), ..place });
+        let is_whole = plan.is_last_writer(place.step);
+        let pixels = if is_whole { layout.height.div_ceil(place.every) * layout.width } else { 0 };
+        Ok(Self { place, channels: layout.channels, zero_point: tensor.zero_point, pixels })
+    }
+
+    /// Numbers that are summed: Σv and Σv² of every channel, then Σ v_i·v_j for j ≤ i of the spectrum's.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        2 * self.channels + triangle(self.spectrum())
+    }
+
     /// Channels of the Gram matrix.
     #[must_use]
     pub fn spectrum(&self) -> usize {
@@ -90,9 +110,7 @@ impl Features {
     pub fn new(plan: &Plan<'_>, places: &[TapPlace], channels: usize) -> Result<Self, PlanError> {
         let mut taps = Vec::new();
         for &place in places.iter().take(TAP_LIMIT) {
-            let tensor = plan.tensor(plan.step(place.step)?.output)?;
-            let place = TapPlace { every: place.every.max(1), ..place };
-            taps.push(Tap { place, channels: tensor.layout.channels, zero_point: tensor.zero_point });
+            taps.push(Tap::new(plan, place)?);
         }
         let widest = taps.iter().map(|tap| tap.channels).max().unwrap_or(0);
         Ok(Self {
@@ -206,6 +224,29 @@ impl Features {
         self.taps.iter().enumerate().map(of).collect()
     }
 
+    /// Adds what a device summed of one model run, [`Tap::words`] numbers of each tap in order; those of a
+    /// tap without pixels mean nothing.
+    pub fn add_words(&mut self, words: &[u64]) {
+        let (mut totals, mut products, mut rest) = (&mut self.sums[..], &mut self.products[..], words);
+        for (tap, pixels) in self.taps.iter().zip(&mut self.pixels) {
+            let (own_totals, own_products);
+            (own_totals, totals) = totals.split_at_mut(tap.channels);
+            (own_products, products) = products.split_at_mut(triangle(tap.spectrum()));
+            let Some((own, after)) = rest.split_at_checked(tap.words()) else { return };
+            rest = after;
+            if tap.pixels == 0 {
+                continue;
+            }
+            let (sums, pairs) = own.split_at(2 * tap.channels);
+            for (total, [sum, squares]) in own_totals.iter_mut().zip(sums.as_chunks::<2>().0) {
+                total[0] += sum;
+                total[1] += squares;
+            }
+            own_products.iter_mut().zip(pairs).for_each(|(total, product)| *total += product);
+            *pixels += tap.pixels as u64;
+        }
+    }
+
     /// An observer that adds one model run to the sums.
     pub fn observe<'a, K: Kernels>(&'a mut self, kernels: &'a K) -> TapObserver<'a, K> {
         TapObserver { features: self, kernels }
@@ -234,7 +275,8 @@ impl Features {
 }
 
 /// The image rows whose number is a multiple of `step`, as a tensor of their own; `None` if there is none.
-fn every(rows: Rows<'_>, step: usize) -> Option<Rows<'_>> {
+#[must_use]
+pub fn every(rows: Rows<'_>, step: usize) -> Option<Rows<'_>> {
     if step <= 1 {
         return Some(rows);
     }

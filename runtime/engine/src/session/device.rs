@@ -3,11 +3,13 @@
 use crate::backend::Backend;
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
+use crate::ood::features::{Features, Tap};
 use candor_core::digest::TensorDigest;
 use candor_core::interpreter::Observer;
 use candor_core::plan::Plan;
 use candor_core::schedule::Source;
 use candor_core::tensor::{BLOCK, Layout, Rows, RowsMut};
+use candor_cpu::CpuKernels;
 use std::ops::Range;
 
 /// A device and what the host keeps for it.
@@ -21,6 +23,10 @@ pub(super) struct Remote<'p> {
     tensor: AlignedBuffer,
     /// Steps whose outputs frames are judged by.
     taps: Vec<usize>,
+    /// Whether the device sums them; otherwise they are read.
+    on_device: bool,
+    /// What it sums.
+    words: Vec<u64>,
 }
 
 /// Where a run's result goes.
@@ -46,7 +52,9 @@ impl<'p> Remote<'p> {
             }
         }
         let tensor = AlignedBuffer::zeroed(tensor);
-        Ok(Self { backend, codes: vec![0; codes], row: vec![0; row], tensor, taps: Vec::new() })
+        let (codes, row) = (vec![0; codes], vec![0; row]);
+        let words = vec![0; backend.taps().iter().map(Tap::words).sum()];
+        Ok(Self { backend, codes, row, tensor, taps: Vec::new(), on_device: false, words })
     }
 
     /// The device's name.
@@ -56,14 +64,16 @@ impl<'p> Remote<'p> {
 
     /// Bytes held on the device and for it.
     pub fn bytes(&self) -> usize {
-        self.backend.bytes() + self.codes.len() + self.row.len() + self.tensor.as_slice().len()
+        let own = self.codes.len() + self.row.len() + size_of_val(self.words.as_slice());
+        self.backend.bytes() + own + self.tensor.as_slice().len()
     }
 
-    /// Shows the outputs of `steps` to observers from now on.
-    pub fn tap(&mut self, steps: impl IntoIterator<Item = usize>) {
-        self.taps = steps.into_iter().collect();
+    /// Judges frames by the outputs at `taps` from now on.
+    pub fn tap(&mut self, taps: &[Tap]) {
+        self.taps = taps.iter().map(|tap| tap.place.step).collect();
         self.taps.sort_unstable();
         self.taps.dedup();
+        self.on_device = !taps.is_empty() && self.backend.taps() == taps;
     }
 
     /// The output of the last run.
@@ -87,10 +97,7 @@ impl<'p> Remote<'p> {
         observer: &mut impl Observer,
         targets: Targets<'_>,
     ) -> Result<(), Error> {
-        for input in 0..plan.inputs() {
-            let count = self.gather(plan.tensor(input)?.layout, input, source)?;
-            self.backend.load(input, &self.codes[..count])?;
-        }
+        self.load(plan, source)?;
         let mut done = 0;
         for step in 0..plan.steps() {
             if every || self.taps.binary_search(&step).is_ok() {
@@ -100,11 +107,46 @@ impl<'p> Remote<'p> {
             }
         }
         if done == 0 {
-            self.backend.frame()?;
+            self.backend.frame(false)?;
         } else {
             self.rest(done..plan.steps())?;
             self.backend.end()?;
         }
+        self.fetch(plan, targets)
+    }
+
+    /// Runs the model on rows from `source` and adds its taps to `features`.
+    ///
+    /// # Errors
+    /// As [`Remote::run`].
+    pub fn run_tapped(
+        &mut self,
+        plan: &Plan<'_>,
+        source: &mut impl Source,
+        features: &mut Features,
+        kernels: &CpuKernels,
+        targets: Targets<'_>,
+    ) -> Result<(), Error> {
+        if !self.on_device {
+            return self.run(plan, source, false, &mut features.observe(kernels), targets);
+        }
+        self.load(plan, source)?;
+        self.backend.frame(true)?;
+        self.backend.read_taps(&mut self.words)?;
+        features.add_words(&self.words);
+        self.fetch(plan, targets)
+    }
+
+    fn load(&mut self, plan: &Plan<'_>, source: &mut impl Source) -> Result<(), Error> {
+        for input in 0..plan.inputs() {
+            let count = self.gather(plan.tensor(input)?.layout, input, source)?;
+            self.backend.load(input, &self.codes[..count])?;
+        }
+        Ok(())
+    }
+
+    /// Brings output, class and confidence of a frame that has ended.
+    fn fetch(&mut self, plan: &Plan<'_>, targets: Targets<'_>) -> Result<(), Error> {
         let layout = plan.tensor(plan.output())?.layout;
         self.backend.read_tensor(plan.output(), &mut self.tensor.as_mut_slice()[..layout.bytes()])?;
         let mut digest = TensorDigest::new(&layout);

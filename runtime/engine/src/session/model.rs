@@ -163,9 +163,7 @@ impl Session<'_> {
             digest: &mut self.progress.digest,
         };
         match self.features.as_mut().filter(|_| tapped) {
-            Some(features) => {
-                remote.run(&self.plan, source, false, &mut features.observe(&self.kernels), targets)
-            }
+            Some(features) => remote.run_tapped(&self.plan, source, features, &self.kernels, targets),
             None => remote.run(&self.plan, source, observer.is_watching(), observer, targets),
         }
     }

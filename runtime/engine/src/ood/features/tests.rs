@@ -33,7 +33,8 @@ fn every_code(step: usize) -> impl Iterator<Item = (usize, usize, usize)> {
 
 fn features(step: usize, spectrum: usize) -> Features {
     let place = TapPlace { step: 0, every: step, spectrum };
-    let tap = Tap { place, channels: CHANNELS, zero_point: ZERO_POINT };
+    let pixels = HEIGHT.div_ceil(step) * WIDTH;
+    let tap = Tap { place, channels: CHANNELS, zero_point: ZERO_POINT, pixels };
     Features {
         taps: vec![tap],
         intensities: vec![],
