@@ -45,3 +45,8 @@ export PATH=$toolkit/bin:$PATH LIBRARY_PATH=$toolkit/lib
 export RUSTFLAGS="-L $toolkit/lib -C link-arg=-Wl,--unresolved-symbols=ignore-in-shared-libs"
 cargo build --locked --release -p candor-cli --features cuda --target-dir "$folder/build"
 ls -l "$folder/build/release/candor"
+
+# For a Jetson as far as types and kernels go: the libraries to link with are on none but it.
+CUDA_COMPUTE_CAP=87 cargo check --locked --release -p candor-cli --features cuda --target aarch64-unknown-linux-gnu \
+  --target-dir "$folder/build"
+echo "type-checks for aarch64"

@@ -18,6 +18,7 @@
 #define THREAD_UINTS unsigned int *
 #define WORDS4 uint4
 #define UINT64 unsigned long long
+#define UINT128 unsigned __int128
 
 INLINE float multiply(float a, float b) { return __fmul_rn(a, b); }
 INLINE float add(float a, float b) { return __fadd_rn(a, b); }
@@ -33,6 +34,13 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
 #include "steps.h"
 #include "taps.h"
 #include "head.h"
+
+INLINE UINT64 bits_of(double x) { return (UINT64)__double_as_longlong(x); }
+INLINE double double_of(UINT64 bits) { return __longlong_as_double((long long)bits); }
+INLINE float float_of(unsigned int bits) { return __uint_as_float(bits); }
+INLINE unsigned int float_bits(float x) { return __float_as_uint(x); }
+
+#include "moments.h"
 
 #define LANE_COUNT 1
 #define LANES(lane, own) for (unsigned int lane = threadIdx.x % 32, own = 0; own < LANE_COUNT; own++)
@@ -68,6 +76,7 @@ INLINE void multiply_matrices(Lane *lanes, unsigned int tile, unsigned int part)
              blockIdx.y * blockDim.y + threadIdx.y, blockIdx.z * blockDim.z + threadIdx.z);             \
     }
 KERNELS(KERNEL)
+KERNEL(coefficients)
 
 extern "C" __global__ void __launch_bounds__(256)
     candor_matrix_convolution(unsigned char *arena, const unsigned char *constants, const Step step) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #define INLINE static inline
@@ -28,6 +29,7 @@
 #define THREAD_UINTS unsigned int *
 #define WORDS4 Words4
 #define UINT64 std::uint64_t
+#define UINT128 unsigned __int128
 
 struct Words4 {
     unsigned int x, y, z, w;
@@ -48,6 +50,20 @@ INLINE int dot4(unsigned int codes, unsigned int weights, int c) {
 #include "steps.h"
 #include "taps.h"
 #include "head.h"
+
+template <typename To, typename From> static inline To same_bits(From from) {
+    static_assert(sizeof(To) == sizeof(From), "as many bits");
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+INLINE UINT64 bits_of(double x) { return same_bits<UINT64>(x); }
+INLINE double double_of(UINT64 bits) { return same_bits<double>(bits); }
+INLINE float float_of(unsigned int bits) { return same_bits<float>(bits); }
+INLINE unsigned int float_bits(float x) { return same_bits<unsigned int>(x); }
+
+#include "moments.h"
 
 #define LANE_COUNT 32
 #define LANES(lane, own) for (unsigned int lane = 0, own = 0; lane < LANE_COUNT; lane++, own++)
@@ -75,7 +91,7 @@ typedef void (*Kernel)(unsigned char *, const unsigned char *, const Step &, uns
                        unsigned int);
 
 #define ENTRY(name) name,
-static const Kernel kernels[] = {KERNELS(ENTRY) matrix_convolution};
+static const Kernel kernels[] = {KERNELS(ENTRY) matrix_convolution, coefficients};
 
 static void take(void *to, std::size_t bytes) {
     if (std::fread(to, 1, bytes, stdin) != bytes) std::exit(1);

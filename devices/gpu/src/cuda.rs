@@ -1,6 +1,5 @@
 //! The work on a CUDA device: the compiled kernels on Candle's stream, a whole frame as one graph.
 
-use crate::error::candle;
 use crate::program::{Item, Program};
 use crate::step::{Kernel, Launch, Step};
 use crate::work::{Operation, Work};
@@ -14,7 +13,6 @@ use candle_core::cuda_backend::cudarc::driver::{
 };
 use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::{CudaStorage, Device, Result, bail};
-use candor_core::ops::group_norm::Affine;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,8 +36,6 @@ pub struct Functions {
     chosen: RefCell<Vec<Option<Launch>>>,
     /// Without taps, and with them.
     frames: RefCell<[Option<CudaGraph>; 2]>,
-    sums: RefCell<Vec<[u64; 2]>>,
-    affine: RefCell<Vec<Affine>>,
 }
 
 /// Opens CUDA device `number` with a stream of its own, which a graph can be captured from.
@@ -93,19 +89,13 @@ impl Functions {
         let Device::Cuda(device) = device else { return Ok(None) };
         let stream = device.cuda_stream();
         let module = stream.context().load_module(Ptx::from_binary(IMAGE.to_vec())).w()?;
-        let all: std::result::Result<Vec<_>, _> = Kernel::NAMES
-            .iter()
-            .chain([&Kernel::MATRIX_NAME])
-            .map(|name| module.load_function(name))
-            .collect();
-        let channels = program.regions.channels;
+        let all: std::result::Result<Vec<_>, _> =
+            Kernel::NAMES.iter().chain(&Kernel::CUDA_NAMES).map(|name| module.load_function(name)).collect();
         Ok(Some(Self {
             stream,
             all: all.w()?,
             chosen: RefCell::new(vec![None; program.items.len()]),
             frames: RefCell::new([None, None]),
-            sums: RefCell::new(vec![[0; 2]; channels]),
-            affine: RefCell::new(vec![bytemuck::Zeroable::zeroed(); channels]),
         }))
     }
 
@@ -158,27 +148,6 @@ impl Functions {
         Ok(*chosen.insert(fastest.0))
     }
 
-    /// Slopes and offsets of a normalisation, on the host from the device's sums.
-    fn coefficients(
-        &self,
-        operation: &Operation<'_, '_, '_>,
-        step: usize,
-        arena: &mut CudaSlice<u8>,
-    ) -> Result<()> {
-        let (plan, regions) = (&operation.parts.plan, &operation.parts.program.regions);
-        let (mut sums, mut affine) = (self.sums.borrow_mut(), self.affine.borrow_mut());
-        let channels = crate::program::normalised(plan, step).map_err(candle)?;
-        let (sums, affine) = (&mut sums[..channels], &mut affine[..channels]);
-        let from = regions.channel_sums as usize;
-        let view = arena.slice(from..from + channels * 16);
-        self.stream.memcpy_dtoh(&view, bytemuck::cast_slice_mut::<_, u8>(sums)).w()?;
-        self.stream.synchronize().w()?;
-        crate::program::coefficients(plan, step, sums, affine).map_err(candle)?;
-        let to = regions.affine as usize;
-        let mut view = arena.slice_mut(to..to + channels * 8);
-        self.stream.memcpy_htod(bytemuck::cast_slice::<_, u8>(affine), &mut view).w()
-    }
-
     fn run(
         &self,
         operation: &Operation<'_, '_, '_>,
@@ -190,17 +159,16 @@ impl Functions {
         for index in items {
             match &operation.parts.program.items[index] {
                 Item::Tap(_) if !tapped => {}
-                Item::Launch(launch) | Item::Tap(launch) => {
+                Item::Launch(launch) | Item::Tap(launch) | Item::Coefficients { launch, .. } => {
                     let launch = self.choose(index, launch, arena, constants)?;
                     self.launch(&launch, arena, constants)?;
                 }
-                Item::Coefficients { step } => self.coefficients(operation, *step, arena)?,
             }
         }
         Ok(())
     }
 
-    /// Everything of a frame: captured once as a graph, unless the host has a part in it.
+    /// Everything of a frame: captured once as a graph.
     fn frame(
         &self,
         operation: &Operation<'_, '_, '_>,
@@ -209,9 +177,6 @@ impl Functions {
         constants: &CudaSlice<u8>,
     ) -> Result<()> {
         let all = 0..operation.parts.program.items.len();
-        if operation.parts.program.needs_host() {
-            return self.run(operation, all, tapped, arena, constants);
-        }
         let frame = &mut self.frames.borrow_mut()[usize::from(tapped)];
         if frame.is_none() {
             // Whatever is to be measured is, before a capture, which holds nothing but launches.

@@ -29,7 +29,7 @@ pub fn lower(
         Op::Depthwise(op) => items.push(Item::Launch(depthwise(op, step, constants))),
         Op::TransposedConvolution(op) => items.push(Item::Launch(transposed(op, step, constants))),
         Op::GlobalAverage(op) => global_average(op, step, regions, items),
-        Op::GroupNorm(op) => group_norm(op, index, step, regions, items),
+        Op::GroupNorm(op) => group_norm(op, index, step, regions, constants, items),
         _ => items.extend(elementwise(op, step, constants).map(Item::Launch)),
     }
 }
@@ -227,9 +227,28 @@ fn global_average(op: &GlobalAverage, step: Step, regions: &Regions, items: &mut
     items.push(Item::Launch(Launch { kernel: Kernel::GlobalAverage, grid, step }));
 }
 
-fn group_norm(op: &GroupNorm<'_>, index: usize, step: Step, regions: &Regions, items: &mut Vec<Item>) {
+fn group_norm(
+    op: &GroupNorm<'_>,
+    index: usize,
+    step: Step,
+    regions: &Regions,
+    constants: &mut Constants,
+    items: &mut Vec<Item>,
+) {
     items.extend(sums(step, regions.channel_sums, regions).map(Item::Launch));
-    items.push(Item::Coefficients { step: index });
+    let own = Step {
+        from: regions.channel_sums,
+        scratch: regions.affine,
+        rows: constants.push(op.gamma),
+        columns: constants.push(op.beta),
+        count: op.group as u32,
+        to: step.input.height * step.input.width,
+        multiplier: op.constants.epsilon.get(),
+        factors: [op.constants.output_steps.get().to_bits() as i32, 0, 0],
+        ..step
+    };
+    let launch = Launch { kernel: Kernel::Coefficients, grid: [step.input.channels, 1, 1], step: own };
+    items.push(Item::Coefficients { step: index, launch });
     let step = Step { from: regions.affine, ..within(op.range, step) };
     let grid = stored_grid(&step.output);
     items.push(Item::Launch(Launch { kernel: Kernel::GroupNorm, grid, step }));

@@ -98,7 +98,7 @@ impl Pipelines {
                 Item::Launch(launch) => self.launch(launch, arena, constants)?,
                 Item::Tap(launch) if tapped => self.launch(launch, arena, constants)?,
                 Item::Tap(_) => {}
-                Item::Coefficients { step } => self.coefficients(operation, *step, arena)?,
+                Item::Coefficients { step, .. } => self.coefficients(operation, *step, arena)?,
             }
         }
         Ok(())

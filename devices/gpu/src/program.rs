@@ -22,12 +22,15 @@ pub enum Item {
     Launch(Launch),
     /// On the device, in frames whose taps are wanted.
     Tap(Launch),
-    /// On the host: slopes and offsets of the group normalisation in a step, from the channel sums.
+    /// Slopes and offsets of the group normalisation in a step, from the channel sums.
     ///
-    /// They take 128-bit integers and f64, which not every device has.
+    /// They take 128-bit integers and f64, which not every device has: where it lacks them, the host makes
+    /// them.
     Coefficients {
         /// The step.
         step: usize,
+        /// On the device.
+        launch: Launch,
     },
 }
 
@@ -112,11 +115,6 @@ impl Program {
             end(head, tables, Step { input, ..Step::default() }, &regions, &mut constants, &mut items);
         }
         Ok(Self { constants: constants.into_bytes(), regions, items, steps })
-    }
-
-    /// Whether the host has a part in every frame.
-    pub fn needs_host(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Coefficients { .. }))
     }
 
     /// Items of steps; the first brings the loading of the inputs with it.

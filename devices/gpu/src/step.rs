@@ -122,7 +122,7 @@ pub struct Step {
     pub multiplier: f32,
 }
 
-/// The kernels in the order of `KERNELS` in `kernels/head.h`, then that of the matrix units.
+/// The kernels in the order of `KERNELS` in `kernels/head.h`, then those of CUDA alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the kernels' own file says what each does")]
 pub enum Kernel {
@@ -148,6 +148,8 @@ pub enum Kernel {
     ChannelProducts,
     /// [`Kernel::Convolution`] on a GPU with matrix units for bytes, in `kernels/matrix.h`.
     MatrixConvolution,
+    /// Slopes and offsets of a normalisation on a GPU with 64-bit floats, in `kernels/moments.h`.
+    Coefficients,
 }
 
 /// Stored columns and output channels that a warp computes there.
@@ -155,10 +157,10 @@ const MATRIX_COLUMNS: u32 = 32;
 const MATRIX_OUTPUTS: u32 = 32;
 
 impl Kernel {
-    /// The function that a device without matrix units lacks.
-    pub const MATRIX_NAME: &str = "candor_matrix_convolution";
+    /// Names of the functions that CUDA alone has, behind the others.
+    pub const CUDA_NAMES: [&str; 2] = ["candor_matrix_convolution", "candor_coefficients"];
 
-    /// Names of the other compiled functions, by the kernel's number.
+    /// Names of the compiled functions, by the kernel's number.
     pub const NAMES: [&str; 20] = [
         "candor_convolution",
         "candor_transposed",

@@ -74,10 +74,10 @@ impl<'p> Model<'p> {
         Found { output: values(Rows::whole(tensor.layout, &bytes)), mask, confidence }
     }
 
-    /// By the GPU's kernels on the host's processor, convolutions by a model of matrix units or not.
-    pub fn emulated(&self, host: &Host, inputs: &[&[u8]], matrices: bool) -> Found {
+    /// By the GPU's kernels on the host's processor, those of CUDA alone included or not.
+    pub fn emulated(&self, host: &Host, inputs: &[&[u8]], has_all: bool) -> Found {
         let program = Program::new(&self.plan, Some((&self.head, &self.tables)), &[]).expect("parsed");
-        let arena = host.run(&self.plan, &program, inputs, matrices);
+        let arena = host.run(&self.plan, &program, inputs, has_all);
         let tensor = self.plan.tensor(self.plan.output()).expect("parsed");
         let rows = Rows::whole(tensor.layout, &arena[tensor.range()]);
         let confidence = arena[program.regions.confidence.clone()].chunks_exact(2);
@@ -118,9 +118,9 @@ pub fn check(case: &Case) {
         }
     }
     if let Some(host) = Host::compiled() {
-        for matrices in [false, true] {
-            let found = model.emulated(host, &frames[0], matrices);
-            assert!(found == expected[0], "seed {} differs in the kernels ({matrices})", case.seed);
+        for (device, has_all) in [("Metal", false), ("CUDA", true)] {
+            let found = model.emulated(host, &frames[0], has_all);
+            assert!(found == expected[0], "seed {} differs in {device}'s kernels", case.seed);
         }
     }
 }

@@ -24,9 +24,9 @@ impl Host {
         require("cxx", host.as_ref().map_err(Clone::clone))
     }
 
-    /// Runs a frame, convolutions on matrix units or not, and gives the arena; group normalisation's
-    /// coefficients are made in between, as the executor makes them.
-    pub fn run(&self, plan: &Plan<'_>, program: &Program, inputs: &[&[u8]], matrices: bool) -> Vec<u8> {
+    /// Runs a frame as CUDA does, with all kernels, or as Metal, without matrix units and with group
+    /// normalisation's coefficients made in between as the executor makes them; gives the arena.
+    pub fn run(&self, plan: &Plan<'_>, program: &Program, inputs: &[&[u8]], has_all: bool) -> Vec<u8> {
         let mut arena = vec![0x5a; program.regions.bytes];
         for (region, codes) in program.regions.inputs.iter().zip(inputs) {
             arena[region.clone()].copy_from_slice(codes);
@@ -35,10 +35,11 @@ impl Host {
         for item in &program.items {
             match item {
                 Item::Launch(launch) | Item::Tap(launch) => {
-                    let other = launch.on_matrices().filter(|_| matrices);
+                    let other = launch.on_matrices().filter(|_| has_all);
                     launches.push(other.unwrap_or(*launch));
                 }
-                Item::Coefficients { step } => {
+                Item::Coefficients { launch, .. } if has_all => launches.push(*launch),
+                Item::Coefficients { step, .. } => {
                     arena = self.launch(&arena, &program.constants, &std::mem::take(&mut launches));
                     end_sums(plan, program, *step, &mut arena);
                 }
@@ -47,7 +48,8 @@ impl Host {
         self.launch(&arena, &program.constants, &launches)
     }
 
-    fn launch(&self, arena: &[u8], constants: &[u8], launches: &[Launch]) -> Vec<u8> {
+    /// Runs launches over an arena, and gives it.
+    pub fn launch(&self, arena: &[u8], constants: &[u8], launches: &[Launch]) -> Vec<u8> {
         let mut request = Vec::new();
         for size in [arena.len(), constants.len(), launches.len()] {
             request.extend((size as u32).to_le_bytes());
@@ -71,7 +73,7 @@ impl Host {
     }
 }
 
-/// Slopes and offsets of a normalisation, which every device leaves to the host.
+/// Slopes and offsets of a normalisation, which a device without 64-bit floats leaves to the host.
 fn end_sums(plan: &Plan<'_>, program: &Program, step: usize, arena: &mut [u8]) {
     let channels = normalised(plan, step).expect("parsed");
     let number = |at: usize| u64::from_le_bytes(arena[at..at + 8].try_into().expect("eight bytes"));

@@ -7,6 +7,7 @@ mod draft;
 mod host;
 mod kernels;
 mod lost;
+mod moments;
 #[path = "../schedules/networks.rs"]
 mod networks;
 #[path = "../schedules/oracle.rs"]
