@@ -1,6 +1,7 @@
 //! The work on a CUDA device: the compiled kernels on Candle's stream, a whole frame as one graph.
 
 use crate::program::{Item, Program};
+use crate::staging::Staging;
 use crate::step::{Kernel, Launch, Step};
 use crate::work::{Operation, Work};
 use candle_core::cuda_backend::WrapErr;
@@ -34,6 +35,7 @@ pub struct Functions {
     all: Vec<CudaFunction>,
     /// Of each item, which of its launches is fast here, once that was measured.
     chosen: RefCell<Vec<Option<Launch>>>,
+    staging: RefCell<Staging>,
     /// Without taps, and with them.
     frames: RefCell<[Option<CudaGraph>; 2]>,
 }
@@ -92,6 +94,7 @@ impl Functions {
         let all: std::result::Result<Vec<_>, _> =
             Kernel::NAMES.iter().chain(&Kernel::CUDA_NAMES).map(|name| module.load_function(name)).collect();
         Ok(Some(Self {
+            staging: RefCell::new(Staging::new(&stream)?),
             stream,
             all: all.w()?,
             chosen: RefCell::new(vec![None; program.items.len()]),
@@ -208,8 +211,8 @@ pub fn perform(
     let constants = constants.as_cuda_slice::<u8>()?;
     match &operation.work {
         Work::Load { input, codes } => {
-            let region = parts.program.regions.inputs[*input].clone();
-            functions.stream.memcpy_htod(*codes, &mut arena.slice_mut(region)).w()
+            let to = parts.program.regions.inputs[*input].start;
+            functions.staging.borrow_mut().bring(codes, to, arena)
         }
         Work::Steps(steps) => {
             functions.run(operation, parts.program.items_of(steps), false, arena, constants)
@@ -217,10 +220,7 @@ pub fn perform(
         Work::End => functions.run(operation, parts.program.end(), false, arena, constants),
         Work::Frame { tapped } => functions.frame(operation, *tapped, arena, constants),
         Work::Read { from, into } => {
-            let into = &mut **into.borrow_mut();
-            let view = arena.slice(*from..*from + into.len());
-            functions.stream.memcpy_dtoh(&view, into).w()?;
-            functions.stream.synchronize().w()
+            functions.staging.borrow_mut().fetch(*from, &mut into.borrow_mut(), arena)
         }
     }
 }

@@ -17,6 +17,15 @@ use std::sync::{Mutex, PoisonError};
 #[cfg(feature = "cuda")]
 use crate::cuda::{free_bytes, used_bytes};
 
+/// Page-locked bytes beside a device.
+const fn staging(target: Target) -> usize {
+    match target {
+        #[cfg(feature = "cuda")]
+        Target::Cuda(_) => crate::staging::STAGING,
+        _ => 0,
+    }
+}
+
 /// Free bytes are known of a CUDA device alone.
 #[cfg(not(feature = "cuda"))]
 fn free_bytes(_: &Device) -> candle_core::Result<Option<usize>> {
@@ -94,14 +103,15 @@ impl<'p> Executor<'p> {
         let target = options.target;
         let program = Program::new(&plan, head.as_ref().map(|(head, tables)| (head, tables)), &taps)?;
         let allocations = [program.regions.bytes + cpu::SPARE, program.constants.len()];
-        let bytes = allocations.iter().map(|bytes| bytes.next_multiple_of(ALLOCATION)).sum();
+        let bytes = allocations.iter().map(|bytes| bytes.next_multiple_of(ALLOCATION)).sum::<usize>();
         let budget = options.memory.unwrap_or(usize::MAX).min(u32::MAX as usize);
-        if bytes > budget {
-            return Err(GpuError::Memory { needed: bytes, budget });
+        let beside = staging(target);
+        if bytes + beside > budget {
+            return Err(GpuError::Memory { needed: bytes + beside, budget });
         }
         let device = target.open()?;
         let lost = |error: candle_core::Error| lost(target, &error);
-        let [arena, constants] = load(&program, &device, target, bytes, budget)?;
+        let [arena, constants] = load(&program, &device, target, bytes, budget - beside)?;
         let kernels =
             CpuKernels::new(options.tier.unwrap_or_else(Tier::best), options.threads.max(1)).map_err(
                 |error| GpuError::Unavailable { device: target.to_string(), reason: error.to_string() },
@@ -121,9 +131,10 @@ impl<'p> Executor<'p> {
         Ok(Self { parts, target, arena, constants })
     }
 
-    /// Bytes of device memory it holds.
+    /// Bytes it holds, on the device and page-locked beside it.
     pub fn bytes(&self) -> usize {
-        self.parts.program.regions.bytes + cpu::SPARE + self.constants.elem_count()
+        let held = self.parts.program.regions.bytes + cpu::SPARE + self.constants.elem_count();
+        held + staging(self.target)
     }
 
     /// The device.

@@ -15,6 +15,8 @@ mod lower;
 mod metal;
 mod program;
 mod session;
+#[cfg(feature = "cuda")]
+mod staging;
 mod step;
 mod target;
 mod work;
