@@ -29,7 +29,7 @@ pub fn lower(
         Op::Depthwise(op) => items.push(Item::Launch(depthwise(op, step, constants))),
         Op::TransposedConvolution(op) => items.push(Item::Launch(transposed(op, step, constants))),
         Op::GlobalAverage(op) => global_average(op, step, regions, items),
-        Op::GroupNorm(op) => group_norm(op, index, step, regions, constants, items),
+        Op::GroupNorm(op) => items.extend(group_norm(op, index, step, regions, constants)),
         _ => items.extend(elementwise(op, step, constants).map(Item::Launch)),
     }
 }
@@ -233,9 +233,8 @@ fn group_norm(
     step: Step,
     regions: &Regions,
     constants: &mut Constants,
-    items: &mut Vec<Item>,
-) {
-    items.extend(sums(step, regions.channel_sums, regions).map(Item::Launch));
+) -> [Item; 4] {
+    let [rows, channels] = sums(step, regions.channel_sums, regions).map(Item::Launch);
     let own = Step {
         from: regions.channel_sums,
         scratch: regions.affine,
@@ -248,8 +247,7 @@ fn group_norm(
         ..step
     };
     let launch = Launch { kernel: Kernel::Coefficients, grid: [step.input.channels, 1, 1], step: own };
-    items.push(Item::Coefficients { step: index, launch });
     let step = Step { from: regions.affine, ..within(op.range, step) };
-    let grid = stored_grid(&step.output);
-    items.push(Item::Launch(Launch { kernel: Kernel::GroupNorm, grid, step }));
+    let second = Launch { kernel: Kernel::GroupNorm, grid: stored_grid(&step.output), step };
+    [rows, channels, Item::Coefficients { step: index, launch }, Item::Launch(second)]
 }

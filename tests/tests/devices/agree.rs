@@ -5,7 +5,7 @@ use crate::networks::Case;
 use crate::targets;
 use candor::Package;
 use candor_core::calibration::{self, Tables};
-use candor_core::interpreter::{load_input, run, tensor_rows};
+use candor_core::interpreter::{Observer, load_input, run, tensor_rows};
 use candor_core::kernels::Reference;
 use candor_core::package::{Head, Section};
 use candor_core::plan::{ALIGNMENT, Plan};
@@ -46,8 +46,8 @@ impl<'p> Model<'p> {
         layout.height * layout.width
     }
 
-    /// By the specification.
-    pub fn reference(&self, inputs: &[&[u8]]) -> Found {
+    /// Runs the specification; `read` sees the arena it leaves.
+    pub fn run<T>(&self, inputs: &[&[u8]], observer: &mut impl Observer, read: impl FnOnce(&[u8]) -> T) -> T {
         let bytes = self.plan.arena_bytes();
         let mut storage = vec![0x5a; bytes + ALIGNMENT];
         let start = storage.as_ptr().align_offset(ALIGNMENT);
@@ -55,7 +55,16 @@ impl<'p> Model<'p> {
         for (input, codes) in inputs.iter().enumerate() {
             load_input(&self.plan, arena, input, codes).expect("the codes fit");
         }
-        run(&self.plan, &Reference, arena, &mut ()).expect("the arena fits");
+        run(&self.plan, &Reference, arena, observer).expect("the arena fits");
+        read(arena)
+    }
+
+    /// By the specification.
+    pub fn reference(&self, inputs: &[&[u8]]) -> Found {
+        self.run(inputs, &mut (), |arena| self.found(arena))
+    }
+
+    fn found(&self, arena: &[u8]) -> Found {
         let rows = tensor_rows(&self.plan, arena, self.plan.output()).expect("parsed");
         let (mut mask, mut confidence) = (vec![0; self.pixels()], vec![0; self.pixels()]);
         calibration::apply(&self.head, &self.tables, rows, &mut mask, &mut confidence);

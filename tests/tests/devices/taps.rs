@@ -6,9 +6,8 @@ use crate::networks::Case;
 use crate::targets;
 use candor::Package;
 use candor::ood::features::{Features, TAP_LIMIT, TapPlace};
-use candor_core::interpreter::{load_input, run};
 use candor_core::kernels::Reference;
-use candor_core::plan::{ALIGNMENT, Plan};
+use candor_core::plan::Plan;
 use candor_core::tensor::Element;
 use candor_gpu::{Executor, ExecutorOptions, Program};
 
@@ -33,15 +32,9 @@ fn seen(features: &Features) -> (Vec<u64>, Vec<Vec<i64>>) {
 }
 
 /// By the specification.
-fn reference(plan: &Plan<'_>, places: &[TapPlace], inputs: &[&[u8]]) -> Features {
-    let mut storage = vec![0x5a; plan.arena_bytes() + ALIGNMENT];
-    let start = storage.as_ptr().align_offset(ALIGNMENT);
-    let arena = &mut storage[start..start + plan.arena_bytes()];
-    for (input, codes) in inputs.iter().enumerate() {
-        load_input(plan, arena, input, codes).expect("the codes fit");
-    }
-    let mut features = Features::new(plan, places, 1).expect("the steps are there");
-    run(plan, &Reference, arena, &mut features.observe(&Reference)).expect("the arena fits");
+fn reference(model: &Model<'_>, places: &[TapPlace], inputs: &[&[u8]]) -> Features {
+    let mut features = Features::new(&model.plan, places, 1).expect("the steps are there");
+    model.run(inputs, &mut features.observe(&Reference), |_| ());
     features
 }
 
@@ -58,7 +51,7 @@ fn taps_of_random_networks_agree() {
         let frames: Vec<Vec<&[u8]>> =
             case.frames.iter().map(|inputs| inputs.iter().map(Vec::as_slice).collect()).collect();
         let expected: Vec<_> =
-            frames.iter().map(|inputs| seen(&reference(&model.plan, &places, inputs))).collect();
+            frames.iter().map(|inputs| seen(&reference(&model, &places, inputs))).collect();
         products += expected[0].1.iter().flatten().filter(|product| **product != 0).count();
         for target in targets::present() {
             let options = ExecutorOptions { target, memory: None, tier: None, threads: 2 };
