@@ -83,9 +83,25 @@ INLINE void confidence(ARENA arena, CONSTANTS constants, STEP step, unsigned int
     values[at] = (unsigned short)(label == 0 ? CERTAIN - foreground : foreground);
 }
 
+// The output's values, row by row, the channels of a pixel together: codes in a byte each, accumulators in four,
+// from byte `to` of the arena on.
+INLINE void output_values(ARENA arena, CONSTANTS constants, STEP step, unsigned int x, unsigned int y,
+                          unsigned int z) {
+    if (x >= step.input.width || y >= step.input.height || z >= blocks_of(step.input)) return;
+    unsigned int from = image_at(step.input, z, y, x);
+    unsigned int value = (y * step.input.width + x) * step.input.channels + z * 4;
+    for (unsigned int lane = 0; lane < 4 && z * 4 + lane < step.input.channels; lane++) {
+        if (step.input.is_accumulator) {
+            store(arena, step.to + (value + lane) * 4, word_at(arena, from + lane * 4));
+        } else {
+            arena[step.to + value + lane] = arena[from + lane];
+        }
+    }
+}
+
 // Every kernel there is.
 #define KERNELS(K)                                                                                      \
     K(convolution) K(transposed) K(depthwise) K(add_codes) K(multiply_codes) K(lookup) K(max_pool)      \
     K(average_pool) K(remap) K(resize_linear) K(copy_channels) K(row_sums) K(channel_sums)              \
     K(global_average) K(group_norm) K(load) K(labels) K(confidence)               \
-    K(row_products) K(channel_products)
+    K(row_products) K(channel_products) K(output_values)

@@ -29,9 +29,10 @@ pub fn perform(operation: &Operation<'_, '_, '_>, storage: &mut [u8]) -> Result<
             steps(parts, 0..parts.plan.steps(), *tapped, arena)?;
             end(parts, arena)
         }
-        Work::Read { from, into } => {
-            let into = &mut **into.borrow_mut();
-            into.copy_from_slice(&arena[*from..][..into.len()]);
+        Work::Read(wanted) => {
+            for part in wanted.borrow_mut().iter_mut() {
+                part.into.copy_from_slice(&arena[part.from..][..part.into.len()]);
+            }
             Ok(())
         }
     }
@@ -67,10 +68,13 @@ fn sum(parts: &Parts<'_>, tap: &Tap, start: usize, arena: &mut [u8]) -> Result<(
     Ok(())
 }
 
-/// Makes mask and confidence of the output.
+/// Makes mask and confidence of the output and gathers its values.
 fn end(parts: &Parts<'_>, arena: &mut [u8]) -> Result<()> {
-    let Some((head, tables)) = &parts.head else { return Ok(()) };
     let regions = &parts.program.regions;
+    let (before, after) = arena.split_at_mut(regions.output.start);
+    let rows = tensor_rows(&parts.plan, before, parts.plan.output()).map_err(candle)?;
+    gather(rows, &mut after[..regions.output.len()]);
+    let Some((head, tables)) = &parts.head else { return Ok(()) };
     let (before, after) = arena.split_at_mut(regions.mask.start);
     let rows = tensor_rows(&parts.plan, before, parts.plan.output()).map_err(candle)?;
     let (mask, rest) = after.split_at_mut(regions.mask.len());
@@ -80,4 +84,17 @@ fn end(parts: &Parts<'_>, arena: &mut [u8]) -> Result<()> {
     calibration::apply(head, tables, rows, mask, confidence);
     calibration::finish(head, tables, rows.layout.width, 0, mask, confidence);
     Ok(())
+}
+
+/// Writes all values: rows, columns, channels.
+fn gather(rows: Rows<'_>, values: &mut [u8]) {
+    let layout = &rows.layout;
+    let mut values = values.chunks_exact_mut(layout.element.bytes());
+    for y in 0..layout.height {
+        for x in 0..layout.width {
+            for (channel, value) in (0..layout.channels).zip(values.by_ref()) {
+                value.copy_from_slice(&rows.value(y, x, channel).to_le_bytes()[..value.len()]);
+            }
+        }
+    }
 }

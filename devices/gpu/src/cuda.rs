@@ -219,8 +219,6 @@ pub fn perform(
         }
         Work::End => functions.run(operation, parts.program.end(), false, arena, constants),
         Work::Frame { tapped } => functions.frame(operation, *tapped, arena, constants),
-        Work::Read { from, into } => {
-            functions.staging.borrow_mut().fetch(*from, &mut into.borrow_mut(), arena)
-        }
+        Work::Read(wanted) => functions.staging.borrow_mut().fetch(&mut wanted.borrow_mut(), arena),
     }
 }

@@ -4,7 +4,7 @@ use crate::cpu;
 use crate::error::GpuError;
 use crate::program::Program;
 use crate::target::Target;
-use crate::work::{Operation, Work};
+use crate::work::{Operation, Part, Work};
 use candle_core::{DType, Device, Tensor};
 use candor::ood::features::Tap;
 use candor_core::calibration::Tables;
@@ -12,6 +12,7 @@ use candor_core::package::Head;
 use candor_core::plan::Plan;
 use candor_cpu::{CpuKernels, Tier};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(feature = "cuda")]
@@ -178,8 +179,8 @@ impl<'p> Executor<'p> {
         self.perform(Work::Load { input, codes })
     }
 
-    /// All steps, and class and confidence of every pixel where there is a head; when `tapped` the taps' sums
-    /// on the way.
+    /// All steps and the output's values, and class and confidence of every pixel where there is a head; when
+    /// `tapped` the taps' sums on the way.
     ///
     /// # Errors
     /// [`GpuError::Lost`] when the device fails.
@@ -197,10 +198,10 @@ impl<'p> Executor<'p> {
     /// # Errors
     /// [`GpuError::Input`] when `words` are not as many, [`GpuError::Lost`] when the device fails.
     pub fn read_taps(&self, words: &mut [u64]) -> Result<(), GpuError> {
-        self.read(self.parts.program.regions.taps.clone(), bytemuck::cast_slice_mut(words))
+        self.read([(self.parts.program.regions.taps.clone(), bytemuck::cast_slice_mut(words))])
     }
 
-    /// Class and confidence of every pixel, after all steps were run.
+    /// Class and confidence of every pixel and the output's values, after all steps were run.
     ///
     /// # Errors
     /// [`GpuError::Lost`] when the device fails.
@@ -212,7 +213,7 @@ impl<'p> Executor<'p> {
     ///
     /// # Errors
     /// [`GpuError::Input`] when there are no such steps, [`GpuError::Lost`] when the device fails.
-    pub fn steps(&mut self, steps: std::ops::Range<usize>) -> Result<(), GpuError> {
+    pub fn steps(&mut self, steps: Range<usize>) -> Result<(), GpuError> {
         if steps.start > steps.end || steps.end > self.parts.plan.steps() {
             let reason = format!("the plan has {} steps, not {steps:?}", self.parts.plan.steps());
             return Err(GpuError::Input { reason });
@@ -227,26 +228,38 @@ impl<'p> Executor<'p> {
     /// fails, [`GpuError::Plan`] when there is no such tensor.
     pub fn read_tensor(&self, index: usize, into: &mut [u8]) -> Result<(), GpuError> {
         let tensor = self.parts.plan.tensor(index)?;
-        self.read(tensor.range(), into)
+        self.read([(tensor.range(), into)])
     }
 
-    /// Copies the class and the confidence, in 1/65535, of every pixel, row-major.
+    /// Copies the class and the confidence, in 1/65535, of every pixel, row-major, and the output's values
+    /// unless `output` is empty: rows, columns, channels; codes in one byte, accumulators in four,
+    /// little-endian.
     ///
     /// # Errors
-    /// [`GpuError::Input`] when the slices are not as long as the output has pixels or there is no head,
+    /// [`GpuError::Input`] when the slices are not as long as the output says or there is no head,
     /// [`GpuError::Lost`] when the device fails.
-    pub fn read_finding(&self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), GpuError> {
+    pub fn read_finding(
+        &self,
+        mask: &mut [u8],
+        confidence: &mut [u16],
+        output: &mut [u8],
+    ) -> Result<(), GpuError> {
         let regions = &self.parts.program.regions;
-        self.read(regions.mask.clone(), mask)?;
-        self.read(regions.confidence.clone(), bytemuck::cast_slice_mut(confidence))
+        let wanted = if output.is_empty() { 0..0 } else { regions.output.clone() };
+        self.read([
+            (regions.mask.clone(), mask),
+            (regions.confidence.clone(), bytemuck::cast_slice_mut(confidence)),
+            (wanted, output),
+        ])
     }
 
-    fn read(&self, range: std::ops::Range<usize>, into: &mut [u8]) -> Result<(), GpuError> {
-        if range.len() != into.len() {
+    fn read<const N: usize>(&self, parts: [(Range<usize>, &mut [u8]); N]) -> Result<(), GpuError> {
+        if let Some((range, into)) = parts.iter().find(|(range, into)| range.len() != into.len()) {
             let reason = format!("{} bytes are to be read into {}", range.len(), into.len());
             return Err(GpuError::Input { reason });
         }
-        self.perform(Work::Read { from: range.start, into: RefCell::new(into) })
+        let mut parts = parts.map(|(range, into)| Part { from: range.start, into });
+        self.perform(Work::Read(RefCell::new(&mut parts)))
     }
 
     fn perform(&self, work: Work<'_>) -> Result<(), GpuError> {

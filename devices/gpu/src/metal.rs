@@ -152,6 +152,9 @@ pub fn perform(
         }
         Work::End => pipelines.run(operation, parts.program.end(), false, arena, constants),
         Work::Frame { tapped } => pipelines.run(operation, 0..items, *tapped, arena, constants),
-        Work::Read { from, into } => pipelines.copy_out(arena, *from, &mut into.borrow_mut()),
+        Work::Read(wanted) => {
+            let mut wanted = wanted.borrow_mut();
+            wanted.iter_mut().try_for_each(|part| pipelines.copy_out(arena, part.from, part.into))
+        }
     }
 }

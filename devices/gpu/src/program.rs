@@ -56,6 +56,9 @@ pub struct Regions {
     pub mask: Range<usize>,
     /// Confidence of every pixel, 16 bits each; empty without a head.
     pub confidence: Range<usize>,
+    /// Values of the output as digests take them: rows, columns, channels; codes in one byte, accumulators in
+    /// four.
+    pub output: Range<usize>,
     /// All bytes of the arena.
     pub bytes: usize,
 }
@@ -110,10 +113,11 @@ impl Program {
             }
             steps.push(start..items.len());
         }
+        let step = Step { input: View::new(&plan.tensor(plan.output())?), ..Step::default() };
         if let Some((head, tables)) = head {
-            let input = View::new(&plan.tensor(plan.output())?);
-            end(head, tables, Step { input, ..Step::default() }, &regions, &mut constants, &mut items);
+            end(head, tables, step, &regions, &mut constants, &mut items);
         }
+        items.push(Item::Launch(output_values(step, &regions)));
         Ok(Self { constants: constants.into_bytes(), regions, items, steps })
     }
 
@@ -123,7 +127,7 @@ impl Program {
         start..self.steps[..steps.end].last().map_or(start, |items| items.end)
     }
 
-    /// Items that make mask and confidence.
+    /// Items that make mask and confidence and gather the output's values.
     pub fn end(&self) -> Range<usize> {
         self.steps.last().map_or(0, |items| items.end)..self.items.len()
     }
@@ -188,12 +192,13 @@ impl Regions {
         regions.row_sums = regions.take(row_sums).start as u32;
         regions.channel_sums = regions.take(regions.channels * 16).start as u32;
         regions.affine = regions.take(regions.channels * 8).start as u32;
+        let layout = plan.tensor(plan.output())?.layout;
+        let pixels = layout.height * layout.width;
         if has_head {
-            let layout = plan.tensor(plan.output())?.layout;
-            let pixels = layout.height * layout.width;
             regions.mask = regions.take(pixels);
             regions.confidence = regions.take(pixels * 2);
         }
+        regions.output = regions.take(pixels * layout.channels * layout.element.bytes());
         Ok(regions)
     }
 
@@ -203,6 +208,12 @@ impl Regions {
         self.bytes = start + bytes;
         start..self.bytes
     }
+}
+
+/// The launch that gathers the values of the output.
+fn output_values(step: Step, regions: &Regions) -> Launch {
+    let grid = [step.input.width, step.input.height, step.input.blocks()];
+    Launch { kernel: Kernel::OutputValues, grid, step: Step { to: regions.output.start as u32, ..step } }
 }
 
 /// Appends the launches that make mask and confidence of the output.

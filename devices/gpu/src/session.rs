@@ -91,7 +91,12 @@ impl Backend for Executor<'_> {
         Ok(Executor::read_tensor(self, tensor, into)?)
     }
 
-    fn read_finding(&mut self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), Error> {
-        Ok(Executor::read_finding(self, mask, confidence)?)
+    fn read_finding(
+        &mut self,
+        mask: &mut [u8],
+        confidence: &mut [u16],
+        output: &mut [u8],
+    ) -> Result<(), Error> {
+        Ok(Executor::read_finding(self, mask, confidence, output)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Transfers between host and CUDA device through two buffers of page-locked memory: one is filled or emptied
 //! while the other is on its way.
 
+use crate::work::Part;
 use candle_core::Result;
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::{CudaEvent, CudaSlice, CudaStream, PinnedHostSlice};
@@ -62,19 +63,20 @@ impl Staging {
         Ok(())
     }
 
-    /// Fetches the bytes of the arena from byte `from` on.
+    /// Fetches parts of the arena, one on its way while the one before is taken.
     ///
     /// # Errors
     /// Those of the driver.
-    pub fn fetch(&mut self, mut from: usize, into: &mut [u8], arena: &CudaSlice<u8>) -> Result<()> {
+    pub fn fetch(&mut self, parts: &mut [Part<'_>], arena: &CudaSlice<u8>) -> Result<()> {
         let stream = self.stream.clone();
         let mut under_way: Option<&mut [u8]> = None;
-        for part in into.chunks_mut(BUFFER) {
-            let (buffer, done) = self.next(part.len())?;
-            stream.memcpy_dtoh(&arena.slice(from..from + part.len()), buffer).w()?;
+        let chunks =
+            parts.iter_mut().flat_map(|part| (part.from..).step_by(BUFFER).zip(part.into.chunks_mut(BUFFER)));
+        for (from, chunk) in chunks {
+            let (buffer, done) = self.next(chunk.len())?;
+            stream.memcpy_dtoh(&arena.slice(from..from + chunk.len()), buffer).w()?;
             done.record(&stream).w()?;
-            from += part.len();
-            if let Some(before) = under_way.replace(part) {
+            if let Some(before) = under_way.replace(chunk) {
                 self.take(1, before)?;
             }
         }

@@ -146,6 +146,7 @@ pub enum Kernel {
     Confidence,
     RowProducts,
     ChannelProducts,
+    OutputValues,
     /// [`Kernel::Convolution`] on a GPU with matrix units for bytes, in `kernels/matrix.h`.
     MatrixConvolution,
     /// Slopes and offsets of a normalisation on a GPU with 64-bit floats, in `kernels/moments.h`.
@@ -161,7 +162,7 @@ impl Kernel {
     pub const CUDA_NAMES: [&str; 2] = ["candor_matrix_convolution", "candor_coefficients"];
 
     /// Names of the compiled functions, by the kernel's number.
-    pub const NAMES: [&str; 20] = [
+    pub const NAMES: [&str; 21] = [
         "candor_convolution",
         "candor_transposed",
         "candor_depthwise",
@@ -182,6 +183,7 @@ impl Kernel {
         "candor_confidence",
         "candor_row_products",
         "candor_channel_products",
+        "candor_output_values",
     ];
 }
 

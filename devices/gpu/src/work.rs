@@ -16,20 +16,23 @@ pub enum Work<'w> {
     },
     /// Runs steps of the plan.
     Steps(Range<usize>),
-    /// Makes mask and confidence of the output.
+    /// Makes mask and confidence of the output and gathers its values.
     End,
-    /// Runs all steps and makes mask and confidence of the output.
+    /// Runs all steps, then makes mask and confidence of the output and gathers its values.
     Frame {
         /// Whether taps are summed on the way.
         tapped: bool,
     },
-    /// Copies bytes of the arena to the host.
-    Read {
-        /// First byte.
-        from: usize,
-        /// Where to.
-        into: RefCell<&'w mut [u8]>,
-    },
+    /// Copies parts of the arena to the host.
+    Read(RefCell<&'w mut [Part<'w>]>),
+}
+
+/// Bytes that come to the host.
+pub struct Part<'w> {
+    /// The first one in the arena.
+    pub from: usize,
+    /// Where to.
+    pub into: &'w mut [u8],
 }
 
 /// Work on the arena of an executor; the second operand holds the constants.
@@ -47,7 +50,7 @@ impl InplaceOp2 for Operation<'_, '_, '_> {
             Work::Steps(_) => "candor-steps",
             Work::End => "candor-end",
             Work::Frame { .. } => "candor-frame",
-            Work::Read { .. } => "candor-read",
+            Work::Read(_) => "candor-read",
         }
     }
 

@@ -42,6 +42,11 @@ impl TensorDigest {
         }
     }
 
+    /// Adds values that were gathered in the order that is hashed.
+    pub fn add_values(&mut self, values: &[u8]) {
+        self.0.update(values);
+    }
+
     /// Adds a row of one block: the first `USED` bytes of each of its pixels of `PIXEL` bytes.
     fn add_pixels<const PIXEL: usize, const USED: usize>(&mut self, layout: &Layout, row: &[u8]) {
         let pixels = &row[layout.offset_in_row(0, 0)..].as_chunks::<PIXEL>().0[..layout.width];

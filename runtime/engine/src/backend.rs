@@ -27,7 +27,8 @@ pub trait Backend {
     /// When there are no such steps or the device fails.
     fn steps(&mut self, steps: Range<usize>) -> Result<(), Error>;
 
-    /// Makes class and confidence of every pixel of the output, by the package's tables.
+    /// Makes class and confidence of every pixel of the output, by the package's tables, and gathers its
+    /// values.
     ///
     /// # Errors
     /// When the device fails.
@@ -60,9 +61,16 @@ pub trait Backend {
     /// When `into` is not as long as the tensor, or the device fails.
     fn read_tensor(&mut self, tensor: usize, into: &mut [u8]) -> Result<(), Error>;
 
-    /// Copies class and confidence, in 1/65535, of every pixel, row-major.
+    /// Copies class and confidence, in 1/65535, of every pixel, row-major, and the output's values as digests
+    /// take them unless `output` is empty: rows, columns, channels; codes in one byte, accumulators in four,
+    /// little-endian.
     ///
     /// # Errors
-    /// When the slices are not as long as the output has pixels, or the device fails.
-    fn read_finding(&mut self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), Error>;
+    /// When the slices are not as long as the output says, or the device fails.
+    fn read_finding(
+        &mut self,
+        mask: &mut [u8],
+        confidence: &mut [u16],
+        output: &mut [u8],
+    ) -> Result<(), Error>;
 }

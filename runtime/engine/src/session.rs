@@ -180,6 +180,7 @@ impl<'p> Session<'p> {
             preprocessor.expect_rows();
         }
         let pixels = output.layout.height * output.layout.width;
+        let remote = backend.map(|backend| Remote::new(backend, &plan, options.keep_output)).transpose()?;
         let mut session = Self {
             view,
             plan,
@@ -193,7 +194,7 @@ impl<'p> Session<'p> {
             verdict: None,
             planned: Planned::default(),
             arena: AlignedBuffer::default(),
-            remote: backend.map(|backend| Remote::new(backend, &plan)).transpose()?,
+            remote,
             progress: Progress::default(),
             preprocessor,
             line: vec![0; input.layout.width],

@@ -9,7 +9,7 @@ use candor_core::interpreter::{Observer, load_input, run, tensor_rows};
 use candor_core::kernels::Reference;
 use candor_core::package::{Head, Section};
 use candor_core::plan::{ALIGNMENT, Plan};
-use candor_core::tensor::Rows;
+use candor_core::tensor::{Layout, Rows};
 use candor_gpu::{Executor, ExecutorOptions, Program};
 
 /// What comes of a frame.
@@ -17,6 +17,8 @@ use candor_gpu::{Executor, ExecutorOptions, Program};
 pub struct Found {
     /// Values of the output, planar `[C,H,W]`.
     pub output: Vec<i32>,
+    /// The same as digests take them.
+    pub logical: Vec<u8>,
     /// Class of every pixel.
     pub mask: Vec<u8>,
     /// Confidence of every pixel.
@@ -69,7 +71,7 @@ impl<'p> Model<'p> {
         let (mut mask, mut confidence) = (vec![0; self.pixels()], vec![0; self.pixels()]);
         calibration::apply(&self.head, &self.tables, rows, &mut mask, &mut confidence);
         calibration::finish(&self.head, &self.tables, rows.layout.width, 0, &mask, &mut confidence);
-        Found { output: values(rows), mask, confidence }
+        Found { output: values(rows), logical: logical(rows), mask, confidence }
     }
 
     /// By an executor, whose arena still holds an earlier frame.
@@ -79,8 +81,10 @@ impl<'p> Model<'p> {
         let mut bytes = vec![0; tensor.layout.bytes()];
         executor.read_tensor(self.plan.output(), &mut bytes).expect("it is there");
         let (mut mask, mut confidence) = (vec![0; self.pixels()], vec![0; self.pixels()]);
-        executor.read_finding(&mut mask, &mut confidence).expect("there is a head");
-        Found { output: values(Rows::whole(tensor.layout, &bytes)), mask, confidence }
+        let rows = Rows::whole(tensor.layout, &bytes);
+        let mut own = vec![0; logical(rows).len()];
+        executor.read_finding(&mut mask, &mut confidence, &mut own).expect("there is a head");
+        Found { output: values(rows), logical: own, mask, confidence }
     }
 
     /// By the GPU's kernels on the host's processor, those of CUDA alone included or not.
@@ -92,6 +96,7 @@ impl<'p> Model<'p> {
         let confidence = arena[program.regions.confidence.clone()].chunks_exact(2);
         Found {
             output: values(rows),
+            logical: arena[program.regions.output.clone()].to_vec(),
             mask: arena[program.regions.mask.clone()].to_vec(),
             confidence: confidence.map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect(),
         }
@@ -108,6 +113,17 @@ fn values(rows: Rows<'_>) -> Vec<i32> {
         }
     }
     values
+}
+
+/// The bytes whose hash, behind the extents, is a tensor's digest.
+fn logical(rows: Rows<'_>) -> Vec<u8> {
+    let Layout { height, width, channels, element, .. } = rows.layout;
+    let mut bytes = Vec::new();
+    for at in 0..height * width * channels {
+        let value = rows.value(at / channels / width, at / channels % width, at % channels);
+        bytes.extend_from_slice(&value.to_le_bytes()[..element.bytes()]);
+    }
+    bytes
 }
 
 /// Whatever runs a case must find what the reference finds; the second frame meets what the first left.

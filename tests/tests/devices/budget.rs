@@ -39,6 +39,6 @@ fn inputs_of_another_size_are_refused() {
         }
         let mut short = [0; 3];
         assert!(executor.read_tensor(0, &mut short).is_err());
-        assert!(executor.read_finding(&mut short, &mut [0; 3]).is_err());
+        assert!(executor.read_finding(&mut short, &mut [0; 3], &mut []).is_err());
     }
 }

@@ -59,8 +59,13 @@ impl Backend for Failing<'_> {
         Backend::read_tensor(&mut self.inner, tensor, into)
     }
 
-    fn read_finding(&mut self, mask: &mut [u8], confidence: &mut [u16]) -> Result<(), Error> {
-        Backend::read_finding(&mut self.inner, mask, confidence)
+    fn read_finding(
+        &mut self,
+        mask: &mut [u8],
+        confidence: &mut [u16],
+        output: &mut [u8],
+    ) -> Result<(), Error> {
+        Backend::read_finding(&mut self.inner, mask, confidence, output)
     }
 }
 

@@ -1,4 +1,4 @@
-//! One run of the model on a device: codes out, mask, confidence, raw output and tapped tensors back.
+//! One run of the model on a device: codes out, mask, confidence, output and what was tapped back.
 
 use crate::backend::Backend;
 use crate::buffer::AlignedBuffer;
@@ -19,8 +19,10 @@ pub(super) struct Remote<'p> {
     codes: Vec<u8>,
     /// One row of codes as a source writes it.
     row: Vec<u8>,
-    /// The tensor read last; after a run the output.
+    /// The tensor read last; after a run the output, or its values alone.
     tensor: AlignedBuffer,
+    /// Whether the output is read as it is stored.
+    keeps_output: bool,
     /// Steps whose outputs frames are judged by.
     taps: Vec<usize>,
     /// Whether the device sums them; otherwise they are read.
@@ -37,11 +39,11 @@ pub(super) struct Targets<'a> {
 }
 
 impl<'p> Remote<'p> {
-    /// With room for every tensor that may be read.
+    /// With room for every tensor that may be read; [`Remote::output`] is there when the session keeps it.
     ///
     /// # Errors
     /// Never for a plan that was parsed.
-    pub fn new(backend: Box<dyn Backend + 'p>, plan: &Plan<'_>) -> Result<Self, Error> {
+    pub fn new(backend: Box<dyn Backend + 'p>, plan: &Plan<'_>, keeps_output: bool) -> Result<Self, Error> {
         let (mut codes, mut row, mut tensor) = (0, 0, 0);
         for index in 0..plan.tensors() {
             let layout = plan.tensor(index)?.layout;
@@ -54,7 +56,8 @@ impl<'p> Remote<'p> {
         let tensor = AlignedBuffer::zeroed(tensor);
         let (codes, row) = (vec![0; codes], vec![0; row]);
         let words = vec![0; backend.taps().iter().map(Tap::words).sum()];
-        Ok(Self { backend, codes, row, tensor, taps: Vec::new(), on_device: false, words })
+        let taps = Vec::new();
+        Ok(Self { backend, codes, row, tensor, keeps_output, taps, on_device: false, words })
     }
 
     /// The device's name.
@@ -76,7 +79,7 @@ impl<'p> Remote<'p> {
         self.on_device = !taps.is_empty() && self.backend.taps() == taps;
     }
 
-    /// The output of the last run.
+    /// The output of the last run, where it is kept.
     ///
     /// # Errors
     /// Never for a plan that was parsed.
@@ -148,11 +151,19 @@ impl<'p> Remote<'p> {
     /// Brings output, class and confidence of a frame that has ended.
     fn fetch(&mut self, plan: &Plan<'_>, targets: Targets<'_>) -> Result<(), Error> {
         let layout = plan.tensor(plan.output())?.layout;
-        self.backend.read_tensor(plan.output(), &mut self.tensor.as_mut_slice()[..layout.bytes()])?;
         let mut digest = TensorDigest::new(&layout);
-        digest.add(self.output(plan)?);
+        if self.keeps_output {
+            self.backend.read_finding(targets.mask, targets.confidence, &mut [])?;
+            self.backend.read_tensor(plan.output(), &mut self.tensor.as_mut_slice()[..layout.bytes()])?;
+            digest.add(self.output(plan)?);
+        } else {
+            let bytes = layout.height * layout.width * layout.channels * layout.element.bytes();
+            let values = &mut self.tensor.as_mut_slice()[..bytes];
+            self.backend.read_finding(targets.mask, targets.confidence, values)?;
+            digest.add_values(values);
+        }
         *targets.digest = Some(digest);
-        self.backend.read_finding(targets.mask, targets.confidence)
+        Ok(())
     }
 
     fn rest(&mut self, steps: Range<usize>) -> Result<(), Error> {
