@@ -103,6 +103,14 @@ impl Journal {
 /// Sets how many threads Candle's tensor operations wait with, in a spin that takes a core from other jobs.
 const CANDLE_THREADS: &str = "RAYON_NUM_THREADS";
 
+/// What keeps glibc from giving the memory of every tensor back to the system and asking for it again, which
+/// takes as long as the convolutions do.
+const KEPT_MEMORY: [(&str, &str); 3] = [
+    ("MALLOC_MMAP_THRESHOLD_", "1000000000"),
+    ("MALLOC_TRIM_THRESHOLD_", "1000000000"),
+    ("MALLOC_TOP_PAD_", "67108864"),
+];
+
 /// Runs `reproduce` in a process of its own where Candle must be told to keep to the thread of its job.
 pub fn start(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
     if std::env::var(CANDLE_THREADS).is_ok_and(|threads| threads == "1") {
@@ -111,7 +119,8 @@ pub fn start(arguments: &ReproduceArguments) -> Result<ExitCode, Failure> {
     let refused =
         |error: std::io::Error| Failure::invalid(format!("candor-lab cannot start itself: {error}"));
     let mut child = Command::new(std::env::current_exe().map_err(refused)?);
-    let child = child.args(std::env::args_os().skip(1)).env(CANDLE_THREADS, "1").status().map_err(refused)?;
+    child.args(std::env::args_os().skip(1)).env(CANDLE_THREADS, "1").envs(KEPT_MEMORY);
+    let child = child.status().map_err(refused)?;
     Ok(child.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

@@ -1,7 +1,9 @@
 //! A graph with its parameters: seeded start, forward pass, running statistics.
 
 use super::graph::{Graph, Layer, Node};
-use super::ops::{Groups, Statistics, convolve, convolve_depthwise, double, halve, normalize, rescale};
+use super::ops::{
+    Groups, Statistics, convolve, convolve_depthwise, double, halve, normalize, rectify, rescale,
+};
 use crate::metrics::SplitMix64;
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use std::collections::BTreeMap;
@@ -118,7 +120,7 @@ impl Model {
                 thin(&convolve_depthwise(x, self.parameter(node, "weight")?)?, stride)
             }
             Layer::Norm { groups, relu } => self.norm(node, x, groups, relu, training),
-            Layer::Relu => x.relu(),
+            Layer::Relu => rectify(x),
             Layer::Halve => halve(x),
             Layer::Double => double(x),
             Layer::Concat => {

@@ -6,7 +6,7 @@
 
 use super::graph::{Layer, Node};
 use super::model::{EPSILON, Model, thin};
-use super::ops::{Groups, convolve, convolve_depthwise};
+use super::ops::{Groups, convolve, convolve_depthwise, rectify};
 use crate::quantize::Quantization;
 use candle_core::{Result, Tensor};
 
@@ -69,7 +69,7 @@ impl Model {
                 }
                 Layer::Norm { groups: Groups::Batch, relu } => self.folded(node, &values, relu)?,
                 Layer::Relu if self.is_fused(node.inputs[0]) => {
-                    self.convolve_rounded(&nodes[node.inputs[0]], &values, None)?.relu()?
+                    rectify(&self.convolve_rounded(&nodes[node.inputs[0]], &values, None)?)?
                 }
                 _ => self.compute(node, &values, false)?,
             };
@@ -110,7 +110,7 @@ impl Model {
         let convolution = &self.graph().nodes[node.inputs[0]];
         let value = self.convolve_rounded(convolution, values, Some(&factor))?;
         let value = value.broadcast_add(&summand.reshape((1, node.channels, 1, 1))?)?;
-        if relu { value.relu() } else { Ok(value) }
+        if relu { rectify(&value) } else { Ok(value) }
     }
 
     /// A convolution with rounded weights, each output channel's multiplied by its `factor` before.

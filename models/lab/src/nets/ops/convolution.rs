@@ -7,11 +7,12 @@
 
 mod kernel;
 
-use super::{floats, values};
+use super::{floats, reading};
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
 use kernel::{Correlate, LANES, OUTPUTS, SLACK, WeightGradient};
 use pulp::Arch;
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 /// K×K convolution, K 1 or 3, stride 1, zero padding that keeps the extent: x `[N,C,H,W]`, weight
 /// `[O,C,K,K]`, bias `[O]` or none, result `[N,O,H,W]`, f32.
@@ -23,10 +24,18 @@ pub fn convolve(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Te
         Some(bias) => bias.contiguous()?,
         None => Tensor::zeros(weight.dim(0)?, DType::F32, &Device::Cpu)?,
     };
-    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, Convolution)
+    x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, Convolution::default())
 }
 
-struct Convolution;
+/// Planes, or weights, that are summed side by side: a sum waits for its own last addition alone, and keeps
+/// its order.
+const ABREAST: usize = 8;
+
+#[derive(Default)]
+struct Convolution {
+    /// The padded planes of x, for the way back.
+    padded: OnceLock<Vec<f32>>,
+}
 
 /// Extents of one convolution.
 #[derive(Debug, Clone, Copy)]
@@ -96,9 +105,10 @@ impl CustomOp3 for Convolution {
         if bias_layout.shape().elem_count() != extents.outputs {
             bail!("a convolution to {} channels with {:?} biases", extents.outputs, bias_layout.shape());
         }
-        let blocks = blocks(floats(weight, weight_layout)?, extents, false);
-        let x = padded(floats(x, x_layout)?, extents);
-        let result = correlate(&x, &blocks, floats(bias, bias_layout)?, extents);
+        let (given, weight) = (floats(x, x_layout)?, floats(weight, weight_layout)?);
+        let blocks = blocks(weight, extents, false);
+        let x = self.padded.get_or_init(|| padded(given, extents));
+        let result = correlate(x, &blocks, floats(bias, bias_layout)?, extents);
         let shape = Shape::from((extents.images, extents.outputs, extents.height, extents.width));
         Ok((CpuStorage::F32(result), shape))
     }
@@ -114,32 +124,49 @@ impl CustomOp3 for Convolution {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let extents = Extents::of(x.shape(), weight.shape())?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
-        let gradients = values(gradient)?;
-        let of_bias = match bias.track_op() {
-            true => {
-                let sums = gradients.par_chunks(extents.plane()).map(|plane| plane.iter().sum::<f32>());
-                let sums: Vec<f32> = sums.collect();
-                let of = |output| sums[output..].iter().step_by(extents.outputs).sum();
-                tensor((0..extents.outputs).map(of).collect(), bias)?
-            }
-            false => None,
-        };
-        let gradients = padded(&gradients, extents);
-        let of_x = match x.track_op() {
-            true => {
+        let (has_x, has_bias) = (x.track_op(), bias.track_op());
+        let gradients = reading([x, weight, &gradient.contiguous()?], |[x, weight, gradient]| {
+            let of_bias = has_bias.then(|| bias_gradient(gradient, extents));
+            let gradient = padded(gradient, extents);
+            let of_x = has_x.then(|| {
                 let transposed = extents.transposed();
-                let blocks = blocks(&values(weight)?, transposed, true);
-                tensor(correlate(&gradients, &blocks, &vec![0.0; extents.inputs], transposed), x)?
-            }
-            false => None,
+                let blocks = blocks(weight, transposed, true);
+                correlate(&gradient, &blocks, &vec![0.0; extents.inputs], transposed)
+            });
+            let x = self.padded.get_or_init(|| padded(x, extents));
+            (of_x, weight_gradient(x, &gradient, extents), of_bias)
+        });
+        let (of_x, of_weight, of_bias) = gradients?;
+        let tensor = |values: Option<Vec<f32>>, like: &Tensor| {
+            values.map(|values| Tensor::from_vec(values, like.shape(), &Device::Cpu)).transpose()
         };
-        let of_weight = weight_gradient(&padded(&values(x)?, extents), &gradients, extents);
-        Ok((of_x, tensor(of_weight, weight)?, of_bias))
+        Ok((tensor(of_x, x)?, tensor(Some(of_weight), weight)?, tensor(of_bias, bias)?))
     }
 }
 
-/// Weights in the order in which they are used, `[outputs / 4][inputs][taps][4]`; `weights` is `[O,C,K,K]`,
+/// Gradient `[O]` of the biases.
+fn bias_gradient(gradient: &[f32], extents: Extents) -> Vec<f32> {
+    let planes = gradient.par_chunks(ABREAST * extents.plane());
+    let sums: Vec<f32> = planes.flat_map_iter(|own| plane_sums(own, extents.plane())).collect();
+    (0..extents.outputs).map(|output| sums[output..].iter().step_by(extents.outputs).sum()).collect()
+}
+
+/// The sum of every plane of up to [`ABREAST`], from the first pixel to the last.
+fn plane_sums(planes: &[f32], plane: usize) -> Vec<f32> {
+    let own: Vec<&[f32]> = planes.chunks(plane).collect();
+    let Ok(own) = <[&[f32]; ABREAST]>::try_from(own.as_slice()) else {
+        return own.iter().map(|plane| plane.iter().sum()).collect();
+    };
+    let mut sums = [0.0; ABREAST];
+    for pixel in 0..plane {
+        for (sum, plane) in sums.iter_mut().zip(own) {
+            *sum += plane[pixel];
+        }
+    }
+    sums.to_vec()
+}
+
+/// Weights in the order in which they are used, `[outputs / 8][inputs][taps][8]`; `weights` is `[O,C,K,K]`,
 /// or its transpose for gradients, whose taps are turned round.
 fn blocks(weights: &[f32], extents: Extents, transpose: bool) -> Vec<[f32; OUTPUTS]> {
     let Extents { inputs, outputs, .. } = extents;
@@ -172,7 +199,7 @@ fn padded(images: &[f32], extents: Extents) -> Vec<f32> {
     target
 }
 
-/// Sums of all images, in tasks of one image and four outputs.
+/// Sums of all images, in tasks of one image and eight outputs.
 fn correlate(x: &[f32], blocks: &[[f32; OUTPUTS]], bias: &[f32], extents: Extents) -> Vec<f32> {
     let (plane, run) = (extents.plane(), extents.run() + SLACK);
     let per_block = extents.inputs * extents.taps();
@@ -184,31 +211,40 @@ fn correlate(x: &[f32], blocks: &[[f32; OUTPUTS]], bias: &[f32], extents: Extent
         groups.for_each_init(
             || vec![0.0; OUTPUTS * run],
             |sums, (at, (target, block))| {
-                let (kernel, row) = (extents.kernel, extents.row());
-                let (plane_of_x, run_of_sums) = (extents.padded(), run);
                 Arch::new().dispatch(Correlate {
                     image,
-                    plane: plane_of_x,
-                    row,
-                    kernel,
+                    plane: extents.padded(),
+                    row: extents.row(),
+                    kernel: extents.kernel,
                     block,
                     sums,
-                    run: run_of_sums,
+                    run,
+                    bias: &bias[at * OUTPUTS..],
+                    target,
+                    pixels: plane,
+                    width: extents.width,
                 });
-                for (own, target) in target.chunks_mut(plane).enumerate() {
-                    let bias = bias[at * OUTPUTS + own];
-                    let rows = sums[own * run..].chunks(row);
-                    for (source, target) in rows.zip(target.chunks_mut(extents.width)) {
-                        target.iter_mut().zip(source).for_each(|(to, from)| *to = from + bias);
-                    }
-                }
             },
         );
     });
     result
 }
 
-/// Gradient `[O,C,K,K]` of the weights, in tasks of one image and four outputs, added image after image.
+/// The sum of the partial sums of every weight, from the first to the last.
+fn lane_sums(weights: &[[f32; LANES]]) -> Vec<f32> {
+    let mut result = vec![0.0; weights.len()];
+    let (abreast, rest) = weights.as_chunks::<ABREAST>();
+    let (of_abreast, of_rest) = result.as_chunks_mut::<ABREAST>();
+    for (sums, weights) in of_abreast.iter_mut().zip(abreast) {
+        for lane in 0..LANES {
+            sums.iter_mut().zip(weights).for_each(|(sum, lanes)| *sum += lanes[lane]);
+        }
+    }
+    of_rest.iter_mut().zip(rest).for_each(|(sum, lanes)| *sum = lanes.iter().sum());
+    result
+}
+
+/// Gradient `[O,C,K,K]` of the weights, in tasks of one image and eight outputs, added image after image.
 fn weight_gradient(x: &[f32], gradient: &[f32], extents: Extents) -> Vec<f32> {
     let (taps, plane) = (extents.taps(), extents.padded());
     let halo = extents.kernel / 2 * (extents.row() + 1);
@@ -216,23 +252,26 @@ fn weight_gradient(x: &[f32], gradient: &[f32], extents: Extents) -> Vec<f32> {
     let groups = extents.outputs.div_ceil(OUTPUTS);
     let shares: Vec<Vec<f32>> = (0..extents.images * groups)
         .into_par_iter()
-        .map(|task| {
-            let (image, group) = (task / groups, task % groups);
-            let own = OUTPUTS.min(extents.outputs - group * OUTPUTS);
-            let first = image * extents.outputs + group * OUTPUTS;
-            let mut sums = vec![[0.0; LANES]; per_group];
-            Arch::new().dispatch(WeightGradient {
-                image: &x[image * extents.inputs * plane..(image + 1) * extents.inputs * plane],
-                gradient: &gradient[first * plane + halo..],
-                outputs: own,
-                plane,
-                row: extents.row(),
-                run: extents.run(),
-                kernel: extents.kernel,
-                sums: &mut sums,
-            });
-            sums.iter().map(|lanes| lanes.iter().sum()).collect()
-        })
+        .map_init(
+            || vec![[0.0; LANES]; per_group],
+            |sums, task| {
+                let (image, group) = (task / groups, task % groups);
+                let own = OUTPUTS.min(extents.outputs - group * OUTPUTS);
+                let first = image * extents.outputs + group * OUTPUTS;
+                let sums = &mut sums[..own * extents.inputs * taps];
+                Arch::new().dispatch(WeightGradient {
+                    image: &x[image * extents.inputs * plane..(image + 1) * extents.inputs * plane],
+                    gradient: &gradient[first * plane + halo..],
+                    outputs: own,
+                    plane,
+                    row: extents.row(),
+                    run: extents.run(),
+                    kernel: extents.kernel,
+                    sums,
+                });
+                lane_sums(sums)
+            },
+        )
         .collect();
     let mut result = vec![0.0; extents.outputs * extents.inputs * taps];
     for (task, share) in shares.iter().enumerate() {

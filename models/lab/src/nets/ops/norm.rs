@@ -1,9 +1,14 @@
 //! Normalisation by the statistics of a batch or of an image, with an affine map and ReLU in the same pass.
 
-use super::{floats, values};
+use super::{floats, reading, rectify};
 use candle_core::{CpuStorage, CustomOp3, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
-use std::sync::{Arc, Mutex};
+use std::array;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Groups that are summed side by side: a sum waits for its own last addition alone, so that four take the
+/// time of one, and each keeps its order.
+const ABREAST: usize = 4;
 
 /// Whose mean and variance a channel is normalised by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +35,8 @@ pub fn normalize(
     epsilon: f64,
     statistics: &Statistics,
 ) -> Result<Tensor> {
-    let op = Normalize { groups, relu, epsilon, statistics: Arc::clone(statistics) };
+    let (statistics, found) = (Arc::clone(statistics), OnceLock::new());
+    let op = Normalize { groups, relu, epsilon, statistics, found };
     x.contiguous()?.apply_op3(&scale.contiguous()?, &shift.contiguous()?, op)
 }
 
@@ -43,7 +49,7 @@ pub fn rescale(x: &Tensor, factor: &Tensor, summand: &Tensor, relu: bool) -> Res
     let channels = factor.dim(0)?;
     let of = |tensor: &Tensor| tensor.reshape((1, channels, 1, 1));
     let result = x.broadcast_mul(&of(factor)?)?.broadcast_add(&of(summand)?)?;
-    if relu { result.relu() } else { Ok(result) }
+    if relu { rectify(&result) } else { Ok(result) }
 }
 
 struct Normalize {
@@ -51,6 +57,8 @@ struct Normalize {
     relu: bool,
     epsilon: f64,
     statistics: Statistics,
+    /// Mean and biased variance of every group, for the way back.
+    found: OnceLock<Vec<[f64; 2]>>,
 }
 
 /// Extents of the input, the way groups lie in it.
@@ -86,14 +94,56 @@ impl Planes {
     }
 }
 
-/// Mean and biased variance, summed in f64.
-fn moments(planes: Planes, x: &[f32], group: &[usize]) -> [f64; 2] {
-    let count = (group.len() * planes.pixels) as f64;
-    let sum = |f: &dyn Fn(f64) -> f64| -> f64 {
-        group.iter().map(|&own| planes.plane(x, own).iter().map(|&v| f(f64::from(v))).sum::<f64>()).sum()
-    };
-    let mean = sum(&|v| v) / count;
-    [mean, sum(&|v| (v - mean) * (v - mean)) / count]
+/// The sum over each group's planes of the sums of their values, taken through `of` (group, value), in f64.
+#[inline(always)]
+fn totals<const N: usize>(
+    planes: Planes,
+    x: &[f32],
+    groups: [&[usize]; N],
+    of: impl Fn(usize, f64) -> f64,
+) -> [f64; N] {
+    let mut totals = [0.0; N];
+    for image in 0..groups[0].len() {
+        let values = groups.map(|group| planes.plane(x, group[image]));
+        let mut sums = [0.0; N];
+        for pixel in 0..planes.pixels {
+            for (own, (sum, plane)) in sums.iter_mut().zip(values).enumerate() {
+                *sum += of(own, f64::from(plane[pixel]));
+            }
+        }
+        totals.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    totals
+}
+
+/// Mean and biased variance of groups.
+fn moments<const N: usize>(planes: Planes, x: &[f32], groups: [&[usize]; N]) -> [[f64; 2]; N] {
+    let count = (groups[0].len() * planes.pixels) as f64;
+    let means = totals(planes, x, groups, |_, v| v).map(|sum| sum / count);
+    let squares = totals(planes, x, groups, |own, v| (v - means[own]) * (v - means[own]));
+    array::from_fn(|own| [means[own], squares[own] / count])
+}
+
+/// Σ g and Σ g n of groups, n the value normalised by mean and inverse deviation.
+fn slopes<const N: usize>(
+    planes: Planes,
+    [x, gradient]: [&[f32]; 2],
+    groups: [&[usize]; N],
+    moments: [[f64; 2]; N],
+) -> [[f64; 2]; N] {
+    let mut sums = [[0.0; 2]; N];
+    for image in 0..groups[0].len() {
+        let values = groups.map(|group| [x, gradient].map(|values| planes.plane(values, group[image])));
+        for pixel in 0..planes.pixels {
+            for own in 0..N {
+                let [v, g] = values[own].map(|plane| f64::from(plane[pixel]));
+                let [mean, inverse] = moments[own];
+                sums[own][0] += g;
+                sums[own][1] += g * (v - mean) * inverse;
+            }
+        }
+    }
+    sums
 }
 
 impl CustomOp3 for Normalize {
@@ -114,7 +164,11 @@ impl CustomOp3 for Normalize {
         let (x, scale, shift) =
             (floats(x, x_layout)?, floats(scale, scale_layout)?, floats(shift, shift_layout)?);
         let groups = planes.groups(self.groups);
-        let found: Vec<[f64; 2]> = groups.par_iter().map(|group| moments(planes, x, group)).collect();
+        let of = |groups: &[Vec<usize>]| match groups {
+            [a, b, c, d] => moments(planes, x, [a, b, c, d]).to_vec(),
+            _ => groups.iter().flat_map(|group| moments(planes, x, [group])).collect(),
+        };
+        let found: Vec<[f64; 2]> = groups.par_chunks(ABREAST).flat_map_iter(of).collect();
         let mut maps = vec![[0.0f32; 2]; planes.images * planes.channels];
         for (group, [mean, variance]) in groups.iter().zip(&found) {
             for &plane in group {
@@ -132,6 +186,7 @@ impl CustomOp3 for Normalize {
         if let Ok(mut statistics) = self.statistics.lock() {
             *statistics = found.iter().map(|found| found.map(|v| v as f32)).collect();
         }
+        let _ = self.found.set(found);
         Ok((CpuStorage::F32(result), x_layout.shape().clone()))
     }
 
@@ -146,50 +201,65 @@ impl CustomOp3 for Normalize {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let planes = Planes::of(x.shape(), scale.shape())?;
-        let (own, scales, mut gradient) = (values(x)?, values(scale)?, values(gradient)?);
-        if self.relu {
-            let result = values(result)?;
-            gradient.iter_mut().zip(&result).filter(|(_, v)| **v <= 0.0).for_each(|(g, _)| *g = 0.0);
-        }
+        let Some(found) = self.found.get() else { bail!("a gradient of what was not computed") };
+        let inverse = |[mean, variance]: [f64; 2]| [mean, 1.0 / (variance + self.epsilon).sqrt()];
+        let found: Vec<[f64; 2]> = found.iter().copied().map(inverse).collect();
+        let tensors = [x, scale, result, &gradient.contiguous()?];
+        let [of_x, of_scale, of_shift] = reading(tensors, |[x, scales, result, gradient]| {
+            if !self.relu {
+                return self.gradients(planes, [x, gradient], scales, &found);
+            }
+            let pairs = result.iter().zip(gradient);
+            let kept: Vec<f32> = pairs.map(|(&v, &g)| if v <= 0.0 { 0.0 } else { g }).collect();
+            self.gradients(planes, [x, &kept], scales, &found)
+        })?;
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
+        Ok((tensor(of_x, x)?, tensor(of_scale, scale)?, tensor(of_shift, shift)?))
+    }
+}
+
+impl Normalize {
+    /// Those of x, of the scales and of the shifts, from each group's mean and inverse deviation.
+    fn gradients(
+        &self,
+        planes: Planes,
+        [x, gradient]: [&[f32]; 2],
+        scales: &[f32],
+        found: &[[f64; 2]],
+    ) -> [Vec<f32>; 3] {
         let groups = planes.groups(self.groups);
-        let sums: Vec<([f64; 2], [f64; 2])> = groups
-            .par_iter()
-            .map(|group| {
-                let [mean, variance] = moments(planes, &own, group);
-                let inverse = 1.0 / (variance + self.epsilon).sqrt();
-                let mut sums = [0.0; 2];
-                for &plane in group {
-                    for (&g, &v) in planes.plane(&gradient, plane).iter().zip(planes.plane(&own, plane)) {
-                        sums[0] += f64::from(g);
-                        sums[1] += f64::from(g) * (f64::from(v) - mean) * inverse;
-                    }
-                }
-                ([mean, inverse], sums)
-            })
-            .collect();
+        let of = |(groups, found): (&[Vec<usize>], &[[f64; 2]])| match (groups, found) {
+            ([a, b, c, d], &[e, f, g, h]) => {
+                slopes(planes, [x, gradient], [a, b, c, d], [e, f, g, h]).to_vec()
+            }
+            _ => {
+                let pairs = groups.iter().zip(found);
+                pairs.flat_map(|(group, &own)| slopes(planes, [x, gradient], [group], [own])).collect()
+            }
+        };
+        let pairs = groups.par_chunks(ABREAST).zip(found.par_chunks(ABREAST));
+        let sums: Vec<[f64; 2]> = pairs.flat_map_iter(of).collect();
         let mut of_plane = vec![([0.0; 2], [0.0; 2], 0.0); planes.images * planes.channels];
         let mut by_channel = [vec![0.0f64; planes.channels], vec![0.0f64; planes.channels]];
-        for (group, &(moments, sums)) in groups.iter().zip(&sums) {
+        for ((group, &moments), &sums) in groups.iter().zip(found).zip(&sums) {
             by_channel[0][group[0] % planes.channels] += sums[1];
             by_channel[1][group[0] % planes.channels] += sums[0];
             for &plane in group {
                 of_plane[plane] = (moments, sums, (group.len() * planes.pixels) as f64);
             }
         }
-        let mut x_gradient = vec![0.0f32; own.len()];
-        let targets = x_gradient.par_chunks_mut(planes.pixels).zip(&of_plane).enumerate();
+        let mut of_x = vec![0.0f32; x.len()];
+        let targets = of_x.par_chunks_mut(planes.pixels).zip(&of_plane).enumerate();
         targets.for_each(|(plane, (target, &([mean, inverse], sums, count)))| {
             let factor = f64::from(scales[plane % planes.channels]) * inverse;
             let (mean_gradient, slope) = (sums[0] / count, sums[1] / count * inverse);
             // g·a + v·b + c in f32, the constants from f64.
             let [a, b] = [factor as f32, (-factor * slope) as f32];
             let c = (factor * (slope * mean - mean_gradient)) as f32;
-            let pairs = planes.plane(&gradient, plane).iter().zip(planes.plane(&own, plane));
+            let pairs = planes.plane(gradient, plane).iter().zip(planes.plane(x, plane));
             target.iter_mut().zip(pairs).for_each(|(to, (&g, &v))| *to = g * a + v * b + c);
         });
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some);
-        let [scale_gradient, shift_gradient] =
-            by_channel.map(|sums| sums.into_iter().map(|v| v as f32).collect::<Vec<f32>>());
-        Ok((tensor(x_gradient, x)?, tensor(scale_gradient, scale)?, tensor(shift_gradient, shift)?))
+        let [of_scale, of_shift] = by_channel.map(|sums| sums.into_iter().map(|v| v as f32).collect());
+        [of_x, of_scale, of_shift]
     }
 }

@@ -102,12 +102,14 @@ fn norms_are_those_of_the_formula() {
 }
 
 #[test]
-fn halves_doubles_and_logarithms_are_those_of_candle() {
+fn halves_doubles_logarithms_and_sums_are_those_of_candle() {
     let x = noise(&[2, 3, 6, 8], 1);
     // Candle's own pooling divides its gradient by the window's four pixels.
     let windows = || x.reshape((2, 3, 3, 2, 4, 2))?.max(5)?.max(3);
     same(std::slice::from_ref(&x), || halve(&x), windows, "halve");
     same(std::slice::from_ref(&x), || double(&x), || x.upsample_nearest2d(12, 16), "double");
+    same(std::slice::from_ref(&x), || rectify(&x), || x.relu(), "rectify");
+    same(std::slice::from_ref(&x), || channel_sums(&x), || x.sum((0, 2, 3)), "sums");
     same(std::slice::from_ref(&x), || log_softmax(&x), || candle_nn::ops::log_softmax(&x, 1), "log softmax");
     let pair = Tensor::cat(&[&log_softmax(&x).unwrap()], 0).unwrap().exp().unwrap().sum(1).unwrap();
     near(
@@ -116,4 +118,26 @@ fn halves_doubles_and_logarithms_are_those_of_candle() {
         "sum of the softmax",
     );
     assert!(halve(&noise(&[1, 1, 3, 4], 2)).is_err());
+}
+
+#[test]
+fn sums_side_by_side_are_those_one_by_one_to_the_bit() {
+    let bits = |tensor: &Tensor| values(tensor).unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    // Nine channels: some are summed together, one is left.
+    let (x, scale, shift) = (noise(&[2, 9, 6, 8], 1), noise(&[9], 2), noise(&[9], 3));
+    let statistics = Statistics::default();
+    normalize(&x, [&scale, &shift], Groups::Batch, false, 1e-5, &statistics).unwrap();
+    for (channel, found) in statistics.lock().unwrap().iter().enumerate() {
+        let own = x.narrow(1, channel, 1).unwrap();
+        let planes: Vec<Vec<f32>> = own.chunk(2, 0).unwrap().iter().map(|own| values(own).unwrap()).collect();
+        let total = |of: &dyn Fn(f64) -> f64| -> f64 {
+            planes.iter().map(|plane| plane.iter().map(|&v| of(f64::from(v))).sum::<f64>()).sum()
+        };
+        let mean = total(&|v| v) / 96.0;
+        let variance = total(&|v| (v - mean) * (v - mean)) / 96.0;
+        assert_eq!(*found, [mean as f32, variance as f32], "channel {channel}");
+    }
+    let sums = x.sum((0, 2, 3)).unwrap();
+    assert_eq!(bits(&channel_sums(&x).unwrap()), bits(&sums));
+    assert_eq!(bits(&rectify(&x).unwrap()), bits(&x.relu().unwrap()));
 }

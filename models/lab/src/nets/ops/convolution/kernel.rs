@@ -4,7 +4,9 @@ use bytemuck::{Pod, cast_slice, pod_read_unaligned};
 use pulp::{Simd, WithSimd};
 
 /// Output channels summed at once by the convolution.
-pub(super) const OUTPUTS: usize = 4;
+pub(super) const OUTPUTS: usize = 8;
+/// Where there are few registers.
+const HALF: usize = OUTPUTS / 2;
 /// Partial sums of a weight's gradient, whatever the processor's vectors.
 pub(super) const LANES: usize = 16;
 /// Pixels that the widest tile may read or write beyond the last.
@@ -12,7 +14,7 @@ pub(super) const SLACK: usize = 64;
 /// Pixels of a gradient that stay in the nearest cache while all weights take their share.
 const STRIP: usize = 1024;
 
-/// Convolves one image, whose padded planes lie `plane` pixels apart, to four outputs.
+/// Convolves one image, whose padded planes lie `plane` pixels apart, to some outputs.
 pub(super) struct Correlate<'a> {
     pub(super) image: &'a [f32],
     pub(super) plane: usize,
@@ -20,31 +22,53 @@ pub(super) struct Correlate<'a> {
     pub(super) kernel: usize,
     /// `[inputs][taps]`
     pub(super) block: &'a [[f32; OUTPUTS]],
-    /// Four runs of `run` sums, the slack included.
+    /// Runs of `run` sums, the slack included, one for each output that there may be.
     pub(super) sums: &'a mut [f32],
     pub(super) run: usize,
+    /// Of each output.
+    pub(super) bias: &'a [f32],
+    /// The outputs' planes of `pixels`, in rows of `width`.
+    pub(super) target: &'a mut [f32],
+    pub(super) pixels: usize,
+    pub(super) width: usize,
 }
 
 impl WithSimd for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         match (S::REGISTER_COUNT >= 32, self.kernel) {
-            (true, 1) => self.tiles::<S, 4, 1>(simd),
-            (true, _) => self.tiles::<S, 4, 3>(simd),
-            (false, 1) => self.tiles::<S, 2, 1>(simd),
-            (false, _) => self.tiles::<S, 2, 3>(simd),
+            (true, 1) => self.tiles::<S, 0, OUTPUTS, 3, 1>(simd),
+            (true, _) => self.tiles::<S, 0, OUTPUTS, 3, 3>(simd),
+            (false, 1) => {
+                self.tiles::<S, 0, HALF, 2, 1>(simd);
+                self.tiles::<S, HALF, HALF, 2, 1>(simd);
+            }
+            (false, _) => {
+                self.tiles::<S, 0, HALF, 2, 3>(simd);
+                self.tiles::<S, HALF, HALF, 2, 3>(simd);
+            }
+        }
+        for (own, target) in self.target.chunks_mut(self.pixels).enumerate() {
+            let rows = self.sums[own * self.run..].chunks(self.row);
+            for (source, target) in rows.zip(target.chunks_mut(self.width)) {
+                target.iter_mut().zip(source).for_each(|(to, from)| *to = from + self.bias[own]);
+            }
         }
     }
 }
 
 impl Correlate<'_> {
+    /// The sums of the `O` outputs from `FIRST` on.
     #[inline(always)]
-    fn tiles<S: Simd, const V: usize, const K: usize>(self, simd: S) {
+    fn tiles<S: Simd, const FIRST: usize, const O: usize, const V: usize, const K: usize>(
+        &mut self,
+        simd: S,
+    ) {
         let tile = V * S::F32_LANES;
         for at in (0..self.run - SLACK).step_by(tile) {
-            let mut sums = [[simd.splat_f32s(0.0); V]; OUTPUTS];
+            let mut sums = [[simd.splat_f32s(0.0); V]; O];
             let planes = self.image.chunks_exact(self.plane);
             for (plane, weights) in planes.zip(self.block.chunks_exact(K * K)) {
                 for ky in 0..K {
@@ -55,8 +79,8 @@ impl Correlate<'_> {
                         for v in 0..V {
                             x[v] = load::<S::f32s>(&source[kx + v * S::F32_LANES..], S::F32_LANES);
                         }
-                        for o in 0..OUTPUTS {
-                            let weight = simd.splat_f32s(weights[o]);
+                        for o in 0..O {
+                            let weight = simd.splat_f32s(weights[FIRST + o]);
                             for v in 0..V {
                                 sums[o][v] = simd.mul_add_f32s(x[v], weight, sums[o][v]);
                             }
@@ -65,7 +89,7 @@ impl Correlate<'_> {
                 }
             }
             for (o, sums) in sums.iter().enumerate() {
-                let target = &mut self.sums[o * self.run + at..][..tile];
+                let target = &mut self.sums[(FIRST + o) * self.run + at..][..tile];
                 target.copy_from_slice(cast_slice(sums));
             }
         }
@@ -82,7 +106,7 @@ pub(super) struct WeightGradient<'a> {
     pub(super) row: usize,
     pub(super) run: usize,
     pub(super) kernel: usize,
-    /// `[outputs][inputs][K][K]`
+    /// `[outputs][inputs][K][K]`; whatever they held is gone.
     pub(super) sums: &'a mut [[f32; LANES]],
 }
 
@@ -124,11 +148,10 @@ impl WeightGradient<'_> {
                         for o in 0..O.min(self.outputs - first) {
                             let tap = (((first + o) * inputs + input) * K + ky) * K;
                             for kx in 0..K {
-                                let found: &[f32] = cast_slice(&found[o][kx]);
-                                let sums = &mut self.sums[tap + kx];
-                                for lane in 0..LANES {
-                                    sums[lane] += found[lane];
-                                }
+                                let sums = self.sums[tap + kx].iter_mut();
+                                sums.zip(found[o][kx]).for_each(|(sum, found)| {
+                                    *sum = if start == 0 { found } else { *sum + found };
+                                });
                             }
                         }
                     }
@@ -143,7 +166,7 @@ fn row_of_taps<S: Simd, const V: usize, const O: usize, const K: usize>(
     simd: S,
     source: &[f32],
     gradients: [&[f32]; O],
-) -> [[[S::f32s; V]; K]; O] {
+) -> [[[f32; LANES]; K]; O] {
     let mut sums = [[[simd.splat_f32s(0.0); V]; K]; O];
     for at in (0..source.len() + 1 - K).step_by(LANES) {
         let source = &source[at..at + LANES + K - 1];
@@ -160,7 +183,14 @@ fn row_of_taps<S: Simd, const V: usize, const O: usize, const K: usize>(
             }
         }
     }
-    sums
+    // A copy, because sums that the caller indexes would be kept in memory throughout.
+    let mut found = [[[0.0; LANES]; K]; O];
+    for o in 0..O {
+        for kx in 0..K {
+            found[o][kx].copy_from_slice(cast_slice(&sums[o][kx]));
+        }
+    }
+    found
 }
 
 /// A vector from the first `lanes` of `values`, which need not be aligned.
