@@ -7,7 +7,9 @@ MODELS.py has a function `models()` that yields (name, module, input shape); a P
 its own begins with. Per package, in one run: `candor selftest` on the device, the median latency of `candor bench` at
 batch one with transfers; PyTorch in half precision, channels last, as a CUDA graph and by torch.compile, each with its
 transfers; frames a second of four processes at once; and the device memory of the process early and late in a long
-run. With --device candle-cpu PyTorch runs in single precision on one thread: that checks this script, not a device.
+run. Then every layer of every package alone: its time, and its share of the roof that bounds it, of the matrix units
+or of the memory, both measured on the device. With --device candle-cpu PyTorch runs in single precision on one
+thread: that checks this script, not a device.
 Uses the candor binary named by CANDOR, or target/release/candor; it must be built with the device's feature.
 """
 import argparse
@@ -160,10 +162,15 @@ def main():
         raise SystemExit(1 if "gpu" in os.environ.get("CANDOR_REQUIRE", "").split(",") else 0)
     print("| package | self-test | candor ms | PyTorch graph ms | compiled ms | ratio to the faster | frames/s of "
           f"{STREAMS} | device MiB |\n|---|---|---|---|---|---|---|---|")
+    measured = []
     for name, model, shape in load_models(options.models):
         for package in options.packages:
             if pathlib.Path(package).stem.startswith(name):
                 row(package, model, shape, options)
+                measured.append(package)
+    for package in measured:
+        print(f"\n{package}, layer by layer:")
+        print(candor("bench", package, "--device", options.device, "--frames", "10", "--layers"), end="", flush=True)
 
 
 if __name__ == "__main__":

@@ -82,3 +82,5 @@ extern "C" __global__ void __launch_bounds__(256)
     candor_matrix_convolution(unsigned char *arena, const unsigned char *constants, const Step step) {
     matrix_convolution(arena, constants, step, blockIdx.x, blockIdx.y * blockDim.y + threadIdx.y, blockIdx.z);
 }
+
+KERNEL(matrix_roof)

@@ -91,7 +91,7 @@ typedef void (*Kernel)(unsigned char *, const unsigned char *, const Step &, uns
                        unsigned int);
 
 #define ENTRY(name) name,
-static const Kernel kernels[] = {KERNELS(ENTRY) matrix_convolution, coefficients};
+static const Kernel kernels[] = {KERNELS(ENTRY) matrix_convolution, coefficients, matrix_roof};
 
 static void take(void *to, std::size_t bytes) {
     if (std::fread(to, 1, bytes, stdin) != bytes) std::exit(1);

@@ -117,6 +117,37 @@ INLINE void settle_pairs(ARENA arena, CONSTANTS constants, STEP step, Lane &own,
     }
 }
 
+// Multiplies in registers alone, `count` rounds of every tile and group: what the matrix units give at most. x
+// counts warps. The sums are stored where they are a number that they never are, so that they are computed.
+INLINE void matrix_roof(ARENA arena, CONSTANTS, STEP step, unsigned int x, unsigned int, unsigned int) {
+    Lane lanes[LANE_COUNT];
+    LANES(lane, own) {
+        UNROLL for (unsigned int tile = 0; tile < TILES; tile++) {
+            UNROLL for (unsigned int part = 0; part < GROUPS; part++) {
+                UNROLL for (unsigned int sum = 0; sum < 4; sum++) lanes[own].sums[tile][part][sum] = 0;
+            }
+            UNROLL for (unsigned int word = 0; word < 4; word++) lanes[own].codes[tile][word] = lane + x;
+        }
+        UNROLL for (unsigned int part = 0; part < GROUPS; part++) {
+            UNROLL for (unsigned int word = 0; word < 2; word++) lanes[own].weights[part][word] = 0;
+        }
+    }
+    for (unsigned int round = 0; round < step.count; round++) {
+        UNROLL for (unsigned int tile = 0; tile < TILES; tile++) {
+            UNROLL for (unsigned int part = 0; part < GROUPS; part++) multiply_matrices(lanes, tile, part);
+        }
+    }
+    LANES(lane, own) {
+        int total = 0;
+        UNROLL for (unsigned int tile = 0; tile < TILES; tile++) {
+            UNROLL for (unsigned int part = 0; part < GROUPS; part++) {
+                UNROLL for (unsigned int sum = 0; sum < 4; sum++) total |= lanes[own].sums[tile][part][sum];
+            }
+        }
+        if (total != 0) store(arena, lane * 4, (unsigned int)total);
+    }
+}
+
 // Dense convolution: x counts TILES of stored columns, y stored rows, z GROUPS of outputs. Weights lie as
 // [group][tap row][input block][tap column][8][4], a word of which is a register of the matrix units.
 INLINE void matrix_convolution(ARENA arena, CONSTANTS constants, STEP step, unsigned int x, unsigned int y,

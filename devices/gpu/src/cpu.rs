@@ -29,6 +29,9 @@ pub fn perform(operation: &Operation<'_, '_, '_>, storage: &mut [u8]) -> Result<
             steps(parts, 0..parts.plan.steps(), *tapped, arena)?;
             end(parts, arena)
         }
+        Work::Wait => Ok(()),
+        #[cfg(feature = "cuda")]
+        Work::Roof(_) => bail!("its roof is not measured here"),
         Work::Read(wanted) => {
             for part in wanted.borrow_mut().iter_mut() {
                 part.into.copy_from_slice(&arena[part.from..][..part.into.len()]);

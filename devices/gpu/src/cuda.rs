@@ -219,6 +219,8 @@ pub fn perform(
         }
         Work::End => functions.run(operation, parts.program.end(), false, arena, constants),
         Work::Frame { tapped } => functions.frame(operation, *tapped, arena, constants),
+        Work::Wait => functions.stream.synchronize().w(),
+        Work::Roof(rounds) => functions.launch(&crate::roof::launch(*rounds), arena, constants),
         Work::Read(wanted) => functions.staging.borrow_mut().fetch(&mut wanted.borrow_mut(), arena),
     }
 }

@@ -6,6 +6,7 @@ use crate::program::Program;
 use crate::target::Target;
 use crate::work::{Operation, Part, Work};
 use candle_core::{DType, Device, Tensor};
+use candor::Roofs;
 use candor::ood::features::Tap;
 use candor_core::calibration::Tables;
 use candor_core::package::Head;
@@ -186,6 +187,32 @@ impl<'p> Executor<'p> {
     /// [`GpuError::Lost`] when the device fails.
     pub fn frame(&mut self, tapped: bool) -> Result<(), GpuError> {
         self.perform(Work::Frame { tapped })
+    }
+
+    /// Returns once the device has done all that it was given.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] when the device fails.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        self.perform(Work::Wait)
+    }
+
+    /// What a CUDA device does at most, measured now, for which 256 MiB of its memory are taken beside the
+    /// budget; `None` for another.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] when the device fails.
+    pub fn roofs(&self) -> Result<Option<Roofs>, GpuError> {
+        #[cfg(feature = "cuda")]
+        if matches!(self.target, Target::Cuda(_)) {
+            let products = crate::roof::products(|rounds| {
+                self.perform(Work::Roof(rounds))?;
+                self.wait()
+            })?;
+            let bytes = crate::roof::bytes(self.arena.device()).map_err(|error| lost(self.target, &error))?;
+            return Ok(Some(Roofs { products, bytes }));
+        }
+        Ok(None)
     }
 
     /// The outputs that frames can sum.

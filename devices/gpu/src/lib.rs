@@ -14,6 +14,8 @@ mod lower;
 #[cfg(feature = "metal")]
 mod metal;
 mod program;
+#[cfg(feature = "cuda")]
+mod roof;
 mod session;
 #[cfg(feature = "cuda")]
 mod staging;

@@ -152,6 +152,9 @@ pub fn perform(
         }
         Work::End => pipelines.run(operation, parts.program.end(), false, arena, constants),
         Work::Frame { tapped } => pipelines.run(operation, 0..items, *tapped, arena, constants),
+        Work::Wait => pipelines.device.flush_and_wait_current(),
+        #[cfg(feature = "cuda")]
+        Work::Roof(_) => bail!("its roof is not measured here"),
         Work::Read(wanted) => {
             let mut wanted = wanted.borrow_mut();
             wanted.iter_mut().try_for_each(|part| pipelines.copy_out(arena, part.from, part.into))

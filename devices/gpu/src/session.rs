@@ -5,7 +5,7 @@ use crate::executor::{Executor, ExecutorOptions};
 use crate::target::Target;
 use candor::ood::features::{TAP_LIMIT, Tap};
 use candor::ood::profile::Profile;
-use candor::{Backend, Error, ErrorKind, Package, Session, SessionOptions};
+use candor::{Backend, Error, ErrorKind, Package, Roofs, Session, SessionOptions};
 use candor_core::calibration::Tables;
 use candor_core::package::Section;
 use std::ops::Range;
@@ -77,6 +77,14 @@ impl Backend for Executor<'_> {
 
     fn frame(&mut self, tapped: bool) -> Result<(), Error> {
         Ok(self.frame(tapped)?)
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        Ok(Executor::wait(self)?)
+    }
+
+    fn roofs(&mut self) -> Result<Option<Roofs>, Error> {
+        Ok(Executor::roofs(self)?)
     }
 
     fn taps(&self) -> &[Tap] {

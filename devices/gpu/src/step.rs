@@ -151,6 +151,8 @@ pub enum Kernel {
     MatrixConvolution,
     /// Slopes and offsets of a normalisation on a GPU with 64-bit floats, in `kernels/moments.h`.
     Coefficients,
+    /// Products of matrix units in registers alone, in `kernels/matrix.h`.
+    MatrixRoof,
 }
 
 /// Stored columns and output channels that a warp computes there.
@@ -159,7 +161,8 @@ const MATRIX_OUTPUTS: u32 = 32;
 
 impl Kernel {
     /// Names of the functions that CUDA alone has, behind the others.
-    pub const CUDA_NAMES: [&str; 2] = ["candor_matrix_convolution", "candor_coefficients"];
+    pub const CUDA_NAMES: [&str; 3] =
+        ["candor_matrix_convolution", "candor_coefficients", "candor_matrix_roof"];
 
     /// Names of the compiled functions, by the kernel's number.
     pub const NAMES: [&str; 21] = [

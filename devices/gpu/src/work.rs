@@ -23,6 +23,11 @@ pub enum Work<'w> {
         /// Whether taps are summed on the way.
         tapped: bool,
     },
+    /// Waits until the device has done all that it was given.
+    Wait,
+    /// Multiplies in registers alone, so many rounds.
+    #[cfg(feature = "cuda")]
+    Roof(u32),
     /// Copies parts of the arena to the host.
     Read(RefCell<&'w mut [Part<'w>]>),
 }
@@ -50,6 +55,9 @@ impl InplaceOp2 for Operation<'_, '_, '_> {
             Work::Steps(_) => "candor-steps",
             Work::End => "candor-end",
             Work::Frame { .. } => "candor-frame",
+            Work::Wait => "candor-wait",
+            #[cfg(feature = "cuda")]
+            Work::Roof(_) => "candor-roof",
             Work::Read(_) => "candor-read",
         }
     }

@@ -4,6 +4,15 @@ use crate::error::Error;
 use crate::ood::features::Tap;
 use std::ops::Range;
 
+/// What a device does at most.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Roofs {
+    /// Products of codes and weights a second, in registers alone.
+    pub products: f64,
+    /// Bytes of its memory read and written a second.
+    pub bytes: f64,
+}
+
 /// A device with a plan loaded; every byte it makes is that of the reference kernels.
 ///
 /// A frame is: [`load`](Backend::load) every input, then either [`frame`](Backend::frame) or
@@ -39,6 +48,20 @@ pub trait Backend {
     /// # Errors
     /// When the device fails.
     fn frame(&mut self, tapped: bool) -> Result<(), Error>;
+
+    /// Returns once the device has done all that it was given.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn wait(&mut self) -> Result<(), Error>;
+
+    /// What it does at most, measured now; `None` where that is not known.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn roofs(&mut self) -> Result<Option<Roofs>, Error> {
+        Ok(None)
+    }
 
     /// The outputs that frames can sum on the device; others are read whole and summed by the host.
     fn taps(&self) -> &[Tap] {

@@ -20,7 +20,7 @@ pub mod session;
 pub mod statistics;
 pub mod stream;
 
-pub use backend::Backend;
+pub use backend::{Backend, Roofs};
 pub use candor_cpu::Tier;
 pub use digests::StepDigests;
 pub use error::{Error, ErrorKind};

@@ -5,6 +5,7 @@ mod budget;
 mod details;
 mod device;
 mod frame;
+mod layers;
 mod model;
 mod rows;
 

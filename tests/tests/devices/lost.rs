@@ -51,6 +51,10 @@ impl Backend for Failing<'_> {
         Backend::end(&mut self.inner)
     }
 
+    fn wait(&mut self) -> Result<(), Error> {
+        Backend::wait(&mut self.inner)
+    }
+
     fn frame(&mut self, tapped: bool) -> Result<(), Error> {
         Backend::frame(&mut self.inner, tapped)
     }

@@ -6,6 +6,7 @@ mod budget;
 mod draft;
 mod host;
 mod kernels;
+mod layers;
 mod lost;
 mod moments;
 #[path = "../schedules/networks.rs"]

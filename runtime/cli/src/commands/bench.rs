@@ -1,5 +1,6 @@
 //! `candor bench`: latency, memory and work of a package on this device.
 
+mod layers;
 mod streaming;
 mod watching;
 
@@ -8,10 +9,11 @@ use crate::commands::inspect::macs;
 use crate::device;
 use crate::exit::Failure;
 use crate::input::RunOptions;
-use candor::{Package, Session};
+use candor::{Package, Roofs, Session};
 use candor_core::golden;
 use candor_core::package::Section;
 use clap::Args;
+use layers::Layer;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +44,9 @@ pub struct BenchArguments {
     /// Also say what watching a stream costs: the OOD verdict, statistics, drift and alerts
     #[arg(long)]
     watching: bool,
+    /// Also time every step alone, over whole tensors, and say how near it comes to the device's roofs
+    #[arg(long)]
+    layers: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -57,7 +62,13 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     let device = &arguments.options.device;
     let mut session =
         device::open(&package, &options, device).map_err(|error| error.at(arguments.package.display()))?;
-    let measured = measure(&mut session, arguments.frames)?;
+    let inputs = golden_inputs(&session)?;
+    let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let measured = measure(&mut session, &slices, arguments.frames)?;
+    let layers = match arguments.layers {
+        true => Some(layers::measure(&mut session, &slices)?),
+        false => None,
+    };
     let streamed = match arguments.rows {
         Some(rows) => Some(streaming::measure(&package, &options, device, rows, arguments.frames)?),
         None => None,
@@ -68,7 +79,8 @@ pub fn bench(arguments: &BenchArguments) -> Result<ExitCode, Failure> {
     };
     let figures = Figures {
         work: total_macs(&session)?,
-        roof: roof(&session) * options.threads as f64,
+        roofs: roofs(&mut session, options.threads)?,
+        layers,
         weights_bytes: package.view()?.section(Section::Weights).map_or(0, <[u8]>::len),
         watched,
         streamed,
@@ -87,8 +99,9 @@ struct Figures {
     measured: Measured,
     /// Multiply–accumulates of a frame.
     work: u64,
-    /// 10⁹ products per second of all threads in registers alone.
-    roof: f64,
+    /// Those of the device, or of all threads of this processor, whose memory is not measured.
+    roofs: Option<Roofs>,
+    layers: Option<Vec<Layer>>,
     weights_bytes: usize,
     streamed: Option<Streamed>,
     watched: Option<Watching>,
@@ -108,7 +121,7 @@ impl Figures {
 
     fn document(&self, session: &Session<'_>, threads: usize) -> Value {
         let frames = self.measured.times.len();
-        let (rate, roof) = (self.rate(), self.roof);
+        let (rate, roof) = (self.rate(), self.roofs.map(|roofs| roofs.products / 1e9));
         json!({
             "watching": self.watched.as_ref().map(|own| json!({
                 "frame_ms": own.frame_ms,
@@ -135,25 +148,30 @@ impl Figures {
             "gmac_s": rate,
             "tier": session.tier().name(),
             "threads": threads,
-            "roof_gmac_s": (roof > 0.0).then_some(roof),
-            "roof_fraction": (roof > 0.0).then_some(rate / roof),
+            "roof_gmac_s": roof,
+            "roof_fraction": roof.map(|roof| rate / roof),
+            "layers": self.layers.as_ref().map(|own| layers::document(own, self.roofs.as_ref())),
             "frames": frames,
         })
     }
 
     fn print(&self, arguments: &BenchArguments, session: &Session<'_>, threads: usize) {
         let rate = self.rate();
+        let share = self.roofs.map(|roofs| format!(" ({:.2} of the roof)", rate * 1e9 / roofs.products));
+        let share = share.unwrap_or_default();
         println!(
-            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {rate:.1} GMAC/s ({:.2} of the roof), tier {}, \
-             {threads} threads, arena {} bytes",
+            "{}: median {:.3} ms, min {:.3} ms, p99 {:.3} ms, {rate:.1} GMAC/s{share}, tier {}, {threads} \
+             threads, arena {} bytes",
             arguments.package.display(),
             self.at(0.5),
             self.at(0.0),
             self.at(0.99),
-            rate / self.roof,
             session.tier().name(),
             session.planned().arena_bytes(),
         );
+        if let Some(own) = &self.layers {
+            layers::print(own, self.roofs.as_ref());
+        }
         if let Some(own) = &self.watched {
             println!(
                 "watching: {:.2} % of a frame's time ({}{:.3} ms for statistics, drift and alerts), state of \
@@ -189,24 +207,29 @@ struct Measured {
     peak_resident_bytes: Option<u64>,
 }
 
-/// Runs `frames` frames after a few that are not counted.
-fn measure(session: &mut Session<'_>, frames: usize) -> Result<Measured, Failure> {
-    let plan = *session.plan();
+/// Codes of every input, planar, as golden sections have them.
+fn golden_inputs(session: &Session<'_>) -> Result<Vec<Vec<u8>>, Failure> {
+    let plan = session.plan();
     let mut inputs = Vec::new();
     for index in 0..plan.inputs() {
         let layout = plan.tensor(index).map_err(candor::Error::from)?.layout;
         let count = layout.height * layout.width * layout.channels;
-        inputs.push((0..count).map(|at| golden::input_code(1, at, layout.width)).collect::<Vec<u8>>());
+        inputs.push((0..count).map(|at| golden::input_code(1, at, layout.width)).collect());
     }
-    let slices: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    Ok(inputs)
+}
+
+/// Runs `frames` frames after a few that are not counted.
+fn measure(session: &mut Session<'_>, inputs: &[&[u8]], frames: usize) -> Result<Measured, Failure> {
+    let plan = *session.plan();
     let mut times = Vec::with_capacity(frames);
     for _ in 0..WARM_UP {
-        session.run_codes(&slices, &mut ())?;
+        session.run_codes(inputs, &mut ())?;
     }
     let before = ALLOCATOR.stats().allocations;
     for _ in 0..frames {
         let start = Instant::now();
-        session.run_codes(&slices, &mut ())?;
+        session.run_codes(inputs, &mut ())?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let allocations = ALLOCATOR.stats().allocations - before;
@@ -228,14 +251,19 @@ fn total_macs(session: &Session<'_>) -> Result<u64, candor::Error> {
     Ok(work)
 }
 
-/// 10⁹ products per second of one core in registers alone: the best of several short runs, here and now.
-fn roof(session: &Session<'_>) -> f64 {
+/// What the session's device does at most, measured here and now; of this processor the products alone, by
+/// the best of several short runs. `None` where neither is known.
+fn roofs(session: &mut Session<'_>, threads: usize) -> Result<Option<Roofs>, Failure> {
+    if session.device() != "cpu" {
+        return Ok(session.device_roofs()?);
+    }
     let run = || {
         let start = Instant::now();
         let products = session.roof_products(ROOF_ROUNDS);
-        products as f64 / start.elapsed().as_secs_f64() / 1e9
+        products as f64 / start.elapsed().as_secs_f64()
     };
-    (0..ROOF_RUNS).map(|_| run()).fold(0.0, f64::max)
+    let one = (0..ROOF_RUNS).map(|_| run()).fold(0.0, f64::max);
+    Ok((one > 0.0).then_some(Roofs { products: one * threads as f64, bytes: f64::INFINITY }))
 }
 
 /// Peak resident set of this process, where the system tells (Linux).

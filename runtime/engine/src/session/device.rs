@@ -1,6 +1,7 @@
 //! One run of the model on a device: codes out, mask, confidence, output and what was tapped back.
 
-use crate::backend::Backend;
+use super::layers::time;
+use crate::backend::{Backend, Roofs};
 use crate::buffer::AlignedBuffer;
 use crate::error::{Error, ErrorKind};
 use crate::ood::features::{Features, Tap};
@@ -138,6 +139,31 @@ impl<'p> Remote<'p> {
         self.backend.read_taps(&mut self.words)?;
         features.add_words(&self.words);
         self.fetch(plan, targets)
+    }
+
+    /// Seconds that each step takes alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`] for other inputs than the model's, [`ErrorKind::Device`] when the device fails.
+    pub fn time_steps(&mut self, plan: &Plan<'_>, inputs: &[&[u8]]) -> Result<Vec<f64>, Error> {
+        for (input, codes) in inputs.iter().enumerate() {
+            self.backend.load(input, codes)?;
+        }
+        let of = |step: usize| {
+            time(|times| {
+                (0..times).try_for_each(|_| self.backend.steps(step..step + 1))?;
+                self.backend.wait()
+            })
+        };
+        (0..plan.steps()).map(of).collect()
+    }
+
+    /// What the device does at most.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`] when it fails.
+    pub fn roofs(&mut self) -> Result<Option<Roofs>, Error> {
+        self.backend.roofs()
     }
 
     fn load(&mut self, plan: &Plan<'_>, source: &mut impl Source) -> Result<(), Error> {
