@@ -58,6 +58,12 @@ impl Vector for Neon {
     }
 
     #[inline(always)]
+    unsafe fn store_sums(target: *mut u8, sums: [Halves; 4], count: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { quad::store_sums(target, sums.map(|own| whole(own)), count) }
+    }
+
+    #[inline(always)]
     unsafe fn requantize(sums: [Halves; 4], step: &OutputStep) -> uint8x16_t {
         // SAFETY: register arithmetic of this tier.
         unsafe { quad::requantize([whole(sums[0]), whole(sums[1]), whole(sums[2]), whole(sums[3])], step) }

@@ -48,6 +48,12 @@ impl Vector for NeonDot {
     }
 
     #[inline(always)]
+    unsafe fn store_sums(target: *mut u8, sums: [int32x4_t; 4], count: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { quad::store_sums(target, sums, count) }
+    }
+
+    #[inline(always)]
     unsafe fn requantize(sums: [int32x4_t; 4], step: &OutputStep) -> uint8x16_t {
         // SAFETY: register arithmetic of this tier.
         unsafe { quad::requantize(sums, step) }

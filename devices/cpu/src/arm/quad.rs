@@ -48,6 +48,18 @@ pub(super) unsafe fn store_spread(target: *mut u8, pixels: uint8x16_t, stride: u
 }
 
 /// # Safety
+/// See [`crate::loops::vector::Vector::store_sums`].
+#[inline(always)]
+pub(super) unsafe fn store_sums(target: *mut u8, [a, b, c, d]: [int32x4_t; 4], count: usize) {
+    let mut pixels = [0i32; 4 * LANES];
+    // SAFETY: the buffer holds four registers; the caller promises the pixels of `target`.
+    unsafe {
+        vst4q_s32(pixels.as_mut_ptr(), int32x4x4_t(a, b, c, d));
+        copy_nonoverlapping(pixels.as_ptr().cast(), target, count.min(LANES) * 4 * PIXEL);
+    }
+}
+
+/// # Safety
 /// Needs Advanced SIMD.
 #[inline(always)]
 pub(super) unsafe fn centre(pixels: uint8x16_t) -> int8x16_t {

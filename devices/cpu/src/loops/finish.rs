@@ -108,7 +108,8 @@ unsafe fn store_site<
     // SAFETY: the caller's contract.
     unsafe {
         match STORING {
-            storing::SUMS => store_accumulators::<V>(channels(HALF), target, stride, count),
+            storing::SUMS if stride == 1 => V::store_sums(target, channels(HALF), count),
+            storing::SUMS => one_by_one::<V>(channels(HALF), target, stride, count),
             storing::PAIRS => {
                 let left = V::requantize_as::<KIND>(channels(0), step);
                 V::store_pairs(target, left, V::requantize_as::<KIND>(channels(1), step), count);
@@ -119,9 +120,12 @@ unsafe fn store_site<
     }
 }
 
-/// Stores four channels as little-endian i32 accumulators `[pixel][4]`.
+/// Stores four channels as little-endian i32 accumulators `[pixel][4]`, pixel by pixel.
+///
+/// # Safety
+/// As [`Vector`]; `count` pixels, `stride` apart, are writable.
 #[inline(always)]
-unsafe fn store_accumulators<V: Vector>(
+pub(crate) unsafe fn one_by_one<V: Vector>(
     sums: [V::Sums; BLOCK],
     target: *mut u8,
     stride: usize,

@@ -151,6 +151,17 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_sums(target: *mut u8, sums: [__m512i; 4], count: usize) {
+        // SAFETY: masked lanes are not accessed.
+        unsafe {
+            for (part, pixels) in pixels_of_sums(sums).into_iter().enumerate() {
+                let lanes = first(4 * count.saturating_sub(4 * part).min(4));
+                _mm512_mask_storeu_epi32(target.wrapping_add(part * 64).cast(), lanes, pixels);
+            }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn requantize(sums: [__m512i; 4], step: &OutputStep) -> __m512i {
         // SAFETY: register arithmetic of this tier.
         unsafe {
@@ -172,6 +183,40 @@ impl Vector for Avx512 {
                 requantize_bounded::<KIND>(sums, step)
             }
         }
+    }
+}
+
+/// Sums of four channels, pixel by pixel: four pixels in each register.
+///
+/// # Safety
+/// As [`Vector`].
+#[inline(always)]
+unsafe fn pixels_of_sums([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+    // SAFETY: register arithmetic of this tier.
+    unsafe {
+        let (low, high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (later_low, later_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        // Pixels 0 4 8 12, then those one, two and three later.
+        let pixels = [
+            _mm512_unpacklo_epi64(low, later_low),
+            _mm512_unpackhi_epi64(low, later_low),
+            _mm512_unpacklo_epi64(high, later_high),
+            _mm512_unpackhi_epi64(high, later_high),
+        ];
+        let even = [
+            _mm512_shuffle_i32x4::<0x88>(pixels[0], pixels[1]),
+            _mm512_shuffle_i32x4::<0x88>(pixels[2], pixels[3]),
+        ];
+        let odd = [
+            _mm512_shuffle_i32x4::<0xdd>(pixels[0], pixels[1]),
+            _mm512_shuffle_i32x4::<0xdd>(pixels[2], pixels[3]),
+        ];
+        [
+            _mm512_shuffle_i32x4::<0x88>(even[0], even[1]),
+            _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]),
+            _mm512_shuffle_i32x4::<0xdd>(even[0], even[1]),
+            _mm512_shuffle_i32x4::<0xdd>(odd[0], odd[1]),
+        ]
     }
 }
 

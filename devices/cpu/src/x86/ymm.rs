@@ -45,6 +45,34 @@ pub(super) unsafe fn store_first(target: *mut u8, pixels: __m256i, count: usize)
 }
 
 /// # Safety
+/// See [`crate::loops::vector::Vector::store_sums`].
+#[inline(always)]
+pub(super) unsafe fn store_sums(target: *mut u8, [a, b, c, d]: [__m256i; 4], count: usize) {
+    // SAFETY: masked lanes are not accessed.
+    unsafe {
+        let (low, high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+        let (later_low, later_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+        // Pixels 0 4, then those one, two and three later.
+        let [p, q, r, s] = [
+            _mm256_unpacklo_epi64(low, later_low),
+            _mm256_unpackhi_epi64(low, later_low),
+            _mm256_unpacklo_epi64(high, later_high),
+            _mm256_unpackhi_epi64(high, later_high),
+        ];
+        let pairs = [
+            _mm256_permute2x128_si256::<0x20>(p, q),
+            _mm256_permute2x128_si256::<0x20>(r, s),
+            _mm256_permute2x128_si256::<0x31>(p, q),
+            _mm256_permute2x128_si256::<0x31>(r, s),
+        ];
+        for (part, pixels) in pairs.into_iter().enumerate() {
+            let lanes = first(4 * count.saturating_sub(2 * part).min(2));
+            _mm256_maskstore_epi32(target.wrapping_add(part * 32).cast(), lanes, pixels);
+        }
+    }
+}
+
+/// # Safety
 /// See [`crate::loops::vector::Vector::store_even`].
 #[inline(always)]
 pub(super) unsafe fn store_even(target: *mut u8, pixels: __m256i, count: usize) {
@@ -191,6 +219,12 @@ macro_rules! ymm_pixels {
         unsafe fn integers(sums: __m256i, target: &mut [i32; MAX_LANES]) {
             // SAFETY: the array holds more than eight entries.
             unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), sums) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_sums(target: *mut u8, sums: [__m256i; 4], count: usize) {
+            // SAFETY: the caller's contract.
+            unsafe { ymm::store_sums(target, sums, count) }
         }
 
         #[inline(always)]
