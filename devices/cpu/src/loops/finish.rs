@@ -109,7 +109,7 @@ unsafe fn store_site<
     unsafe {
         match STORING {
             storing::SUMS if stride == 1 => V::store_sums(target, channels(HALF), count),
-            storing::SUMS => one_by_one::<V>(channels(HALF), target, stride, count),
+            storing::SUMS => store_spread_sums::<V>(channels(HALF), target, stride, count),
             storing::PAIRS => {
                 let left = V::requantize_as::<KIND>(channels(0), step);
                 V::store_pairs(target, left, V::requantize_as::<KIND>(channels(1), step), count);
@@ -120,17 +120,9 @@ unsafe fn store_site<
     }
 }
 
-/// Stores four channels as little-endian i32 accumulators `[pixel][4]`, pixel by pixel.
-///
-/// # Safety
-/// As [`Vector`]; `count` pixels, `stride` apart, are writable.
+/// Stores four channels as little-endian i32 accumulators `[pixel][4]`, `stride` pixels apart.
 #[inline(always)]
-pub(crate) unsafe fn one_by_one<V: Vector>(
-    sums: [V::Sums; BLOCK],
-    target: *mut u8,
-    stride: usize,
-    count: usize,
-) {
+unsafe fn store_spread_sums<V: Vector>(sums: [V::Sums; BLOCK], target: *mut u8, stride: usize, count: usize) {
     let mut lanes = [[0; MAX_LANES]; BLOCK];
     // SAFETY: the caller's contract; an accumulator pixel has four times the bytes of a pixel of codes.
     unsafe {

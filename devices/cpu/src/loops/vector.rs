@@ -1,7 +1,6 @@
 //! The vector operations a tier supplies; every loop over pixels in this crate is written once over them.
 
 use crate::loops::dense::{Dense, Outputs};
-use crate::loops::finish::one_by_one;
 use crate::loops::walk::Site;
 use candor_core::arithmetic::{Multiplier, Range};
 use candor_core::tensor::BLOCK;
@@ -186,11 +185,7 @@ pub(crate) trait Vector: Copy {
     unsafe fn integers(sums: Self::Sums, target: &mut [i32; MAX_LANES]);
     /// Writes the sums of four channels of the first `count` ≤ `LANES` neighbouring pixels, little-endian
     /// `[pixel][4]`, and nothing beyond.
-    #[inline(always)]
-    unsafe fn store_sums(target: *mut u8, sums: [Self::Sums; BLOCK], count: usize) {
-        // SAFETY: the caller's contract.
-        unsafe { one_by_one::<Self>(sums, target, 1, count) }
-    }
+    unsafe fn store_sums(target: *mut u8, sums: [Self::Sums; BLOCK], count: usize);
     /// Requantizes four channels and packs them into pixels.
     unsafe fn requantize(sums: [Self::Sums; BLOCK], step: &OutputStep) -> Self::Pixels;
     /// The same for a step of kind `KIND`; sums of [`kind::RECTIFIED`] began at [`RECTIFIED_ZERO`].
